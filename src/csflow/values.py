@@ -57,8 +57,11 @@ _LENGTH = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ([a-z ]+)")
 _SHARE = re.compile(r"([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s?(%?)")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:[eE][+-]?[0-9]{1,2})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_NO_MINOR = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())
-_THREE_MINOR = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
+_NO_MINOR = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"}
+    | {"XAF", "XOF", "XPF"}
+)
+_THREE_MINOR = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 _LARGEST_MINOR = 2**63 - 1
 
 
