@@ -49,6 +49,7 @@ class ExpressionError(CsflowError):
 
     def __init__(self, message: str, offset: int = 0) -> None:
         self.offset = offset
+        self.also: list[tuple[str, int]] = []  # further problems of the same expression: message, offset
         super().__init__(message)
 
 

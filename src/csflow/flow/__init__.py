@@ -1,0 +1,1 @@
+"""The flow language, pure: no customer, no database, no clock."""

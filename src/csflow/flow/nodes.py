@@ -1,0 +1,272 @@
+"""A checked expression as a tree: what both back ends (Python closures, SQL) read.
+
+Values are in their stored form: numbers and shares float, money minor units of the project's currency, a date a day
+number, a time an instant, booleans bool, words text. ``None`` is unknown. ``at`` is the offset in the source text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from csflow.flow.types import BOOLEAN, DATE, LENGTH, NUMBER, TIME, Fact, Type
+from csflow.values import Length
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A part of an expression and its type."""
+
+    type: Type
+    at: int
+
+    def parts(self) -> Iterator[Node]:
+        """The nodes directly below, in the order they are written."""
+        for spec in fields(self):
+            yield from _nodes(getattr(self, spec.name))
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all below it."""
+        yield self
+        for part in self.parts():
+            yield from part.walk()
+
+
+def _nodes(value: object) -> Iterator[Node]:
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _nodes(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Const(Node):
+    """A constant; ``currency`` is set for money of another currency, converted at the moment's rate."""
+
+    value: float | int | str | bool | Length | None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Node):
+    """A fact."""
+
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Clockface(Node):
+    """``today`` (a date) or ``now`` (a time)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Node):
+    """Kleene negation."""
+
+    item: Node
+
+
+@dataclass(frozen=True, slots=True)
+class And(Node):
+    """Kleene conjunction."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Node):
+    """Kleene disjunction."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Node):
+    """``== != < <= > >=`` of two values of one type; aggregates on either side compare as ranges."""
+
+    op: str
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed(Node):
+    """``since(item) op length`` or, with ``until``, ``until(item) op length``: item ± length against the moment."""
+
+    item: Node
+    op: str
+    length: Length
+    until: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Span(Node):
+    """``since(x)`` or ``until(x)`` not yet compared: lives only while an expression is being checked."""
+
+    item: Node
+    until: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf(Node):
+    """``item in (…)``; unknown when the item is."""
+
+    item: Node
+    values: tuple[Const, ...]
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Within(Node):
+    """``item in period``; ``shift`` is a length added to the item first."""
+
+    item: Node
+    shift: Length | None
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IsKnown(Node):
+    """``item is known`` / ``is unknown``: never unknown itself."""
+
+    item: Node
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic(Node):
+    """``+ - * /`` on numbers; division by zero is unknown."""
+
+    op: str
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Shift(Node):
+    """A date or time plus (or minus) a length of whole days, or of hours and minutes for a time."""
+
+    item: Node
+    length: Length
+    minus: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DaysBetween(Node):
+    """Whole days from ``start`` to ``end`` (negative when end is earlier)."""
+
+    start: Node
+    end: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Default(Node):
+    """The item, or the fallback where it is unknown."""
+
+    item: Node
+    fallback: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme(Node):
+    """``min`` or ``max``; unknown when any item is."""
+
+    largest: bool
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarter(Node):
+    """The quarter (1–4) of the fiscal year that a date falls in."""
+
+    item: Node
+    year_starts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Node):
+    """``count sum average first last`` over the things of the same subject for which ``cond`` holds."""
+
+    fn: str
+    thing: str
+    value: Node | None
+    cond: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition that measure keeps watch on; ``key`` is its text, the same wherever it is written."""
+
+    key: str
+    subject: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Node):
+    """``has_been(condition, length)``."""
+
+    condition: Condition
+    length: Length
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTime(Node):
+    """``first_time(condition)``: the earliest recorded moment it held."""
+
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Ago(Node):
+    """A metric as it was known a length ago."""
+
+    fact: Fact
+    length: Length
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Node):
+    """When a fact was last stated, even with the same value."""
+
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Choose(Node):
+    """The word of the first condition that holds; an unknown one before it makes the answer unknown,
+    unless every answer still possible is the same."""
+
+    pairs: tuple[tuple[Node, Const], ...]
+    otherwise: Const
+
+
+@dataclass(frozen=True, slots=True)
+class Points(Node):
+    """A word's points; unknown for a word without."""
+
+    item: Node
+    points: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted(Node):
+    """A weighted mean of parts 0–100 in groups; unknown parts give their weight to the known ones of their group.
+
+    ``groups``: (weight, ((weight, part), …)); ``caps``: (value, condition) – a cap only lowers, and only where its
+    condition is true; ``needs``: the share of all weight that must be known.
+    """
+
+    groups: tuple[tuple[Const, tuple[tuple[Const, Node], ...]], ...]
+    caps: tuple[tuple[Const, Node], ...]
+    needs: float
+
+
+def truth(node: Node) -> bool:
+    """Whether the node is a condition."""
+    return node.type.name == BOOLEAN.name
+
+
+DAY_TYPES = (DATE.name, TIME.name)
+NUMBER_TYPES = (NUMBER.name, "share", "money")

@@ -1,0 +1,62 @@
+"""Types of facts, and what a name in an expression may mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+NUMBERS = frozenset({"number", "share", "money"})
+WORDS = frozenset({"text", "choice", "choices", "person", "contact", "file"})
+TYPES = frozenset({"boolean", "date", "time", "length"}) | NUMBERS | WORDS
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A fact's type; ``choices`` are the words a choice may be (leaves), ``branches`` name groups of leaves."""
+
+    name: str
+    choices: tuple[str, ...] = ()
+    branches: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __str__(self) -> str:
+        """The type as vendors write it."""
+        return self.name
+
+
+NUMBER, SHARE, MONEY = Type("number"), Type("share"), Type("money")
+BOOLEAN, TEXT, DATE, TIME, LENGTH = Type("boolean"), Type("text"), Type("date"), Type("time"), Type("length")
+END = Type("choice", ("good", "bad", "neutral"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something a guard can read.
+
+    ``owner`` says which row holds it (``customer``, ``contract``, ``contact``, ``person``, ``organisation``, ``case``,
+    ``milestones``, ``tasks``, ``activity``, ``open`` or ``flow:NAME`` for the latest case of a flow); ``kind`` is
+    ``column`` (core), ``field`` (people fill it) or ``metric`` (csflow measures it); ``key`` its name there.
+    """
+
+    name: str
+    type: Type
+    owner: str
+    kind: str
+    key: str
+    fresh: str | None = None  # a length: unknown when stated longer ago
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectKind:
+    """What the store offers of one kind of subject or of one countable thing: name → type, and how it hangs together."""
+
+    name: str
+    columns: dict[str, Type] = field(default_factory=dict)
+    fields_allowed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The facts that the store knows without any definition: handed to ``flow`` by the floors above it."""
+
+    kinds: dict[str, SubjectKind]  # customer contract contact person organisation activity task case
+    things: tuple[str, ...] = ("contact", "contract", "activity", "task")
+    book_things: tuple[str, ...] = ("customer", "person")
