@@ -1,0 +1,114 @@
+"""One pass at a time: a lock that vanishes with the process that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, func, select, text
+
+from csflow.errors import LockedError
+from csflow.store.insertion import insert_into
+from csflow.store.opening import translated
+from csflow.store.tables import meta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from csflow.store.opening import Store
+
+POLL_SECONDS = 0.2
+HOLDER = "pass_lock"  # key in `meta`
+# The lock's number is made from the schema's name, so that projects in one database do not wait for each other.
+LOCK_NUMBER = "hashtextextended('csflow pass ' || current_schema(), 0)"
+
+
+@contextmanager
+def pass_lock(store: Store, wait: float | None) -> Iterator[None]:
+    """Hold the project's lock. Waits at most ``wait`` seconds (None: for ever), then LockedError names who holds it."""
+    if store.dialect == "postgresql":
+        with _advisory(store, wait):
+            yield
+    elif store.path is not None:
+        with _beside(store.path, wait):
+            yield
+    else:  # a database in memory has one process
+        yield
+
+
+@contextmanager
+def _beside(path: Path, wait: float | None) -> Iterator[None]:
+    lock = FileLock(f"{path}.lock", timeout=-1 if wait is None else max(wait, 0))
+    holder = path.with_name(f"{path.name}.lock.json")
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(_told_by(holder)) from None
+    try:
+        holder.write_text(json.dumps(_myself()), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _told_by(holder: Path) -> str:
+    """Who holds the lock and since when: the time is the file's own, so the engine needs no clock for it."""
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(holder.stat().st_mtime))
+        return _held_by(json.dumps(json.loads(holder.read_text(encoding="utf-8")) | {"since": since}))
+    except (OSError, ValueError):
+        return _held_by("")
+
+
+@contextmanager
+def _advisory(store: Store, wait: float | None) -> Iterator[None]:
+    with translated(store.url), store.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        _acquire(connection, wait)
+        try:
+            now = connection.execute(select(func.to_char(func.timezone("UTC", func.now()), "YYYY-MM-DD HH24:MI:SS")))
+            _tell(connection, _myself() | {"since": now.scalar_one()})
+            yield
+        finally:
+            with contextlib.suppress(Exception):  # the connection may be what broke: then the lock is gone anyway
+                connection.execute(meta.delete().where(meta.c.key == HOLDER))
+                connection.execute(text(f"select pg_advisory_unlock({LOCK_NUMBER})"))
+
+
+def _acquire(connection: Connection, wait: float | None) -> None:
+    end = None if wait is None else time.monotonic() + wait
+    while not connection.execute(text(f"select pg_try_advisory_lock({LOCK_NUMBER})")).scalar():
+        if end is not None and time.monotonic() >= end:
+            told = connection.execute(select(meta.c.value).where(meta.c.key == HOLDER)).scalar()
+            raise LockedError(_held_by(told or ""))
+        time.sleep(POLL_SECONDS)
+
+
+def _tell(connection: Connection, holder: dict[str, Any]) -> None:
+    statement = insert_into(connection, meta).values(key=HOLDER, value=json.dumps(holder))
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value})
+    )
+
+
+def _myself() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname()}
+
+
+def _held_by(told: str) -> str:
+    try:
+        who = json.loads(told)
+    except ValueError:
+        return "another pass holds the lock: try again, or wait with --wait 10m"
+    return (
+        f"another pass holds the lock: process {who.get('pid')} on {who.get('host')}, "
+        f"since {who.get('since', 'just now')} UTC: try again, or wait with --wait 10m"
+    )

