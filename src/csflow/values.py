@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -63,6 +63,8 @@ _NO_MINOR = frozenset(
 )
 _THREE_MINOR = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 _LARGEST_MINOR = 2**63 - 1
+_TOO_LARGE = Decimal(10) ** 27
+_EXACTLY = Context(prec=60)
 
 
 # Days ----------------------------------------------------------------------------------------------------------------
@@ -405,12 +407,11 @@ def to_minor(amount: str | float | Decimal, currency: str) -> int:
     if isinstance(amount, str) and not _NUMBER.fullmatch(amount.strip()):
         raise ValueError(f"{_quoted(amount)} is not an amount: write it as 80000 or 80000.50")
     try:
-        with localcontext() as context:
-            context.prec = 60
-            # by its text, so that 0.1 is a tenth and not the binary number beside it
-            exact = amount if isinstance(amount, Decimal) else Decimal(str(amount).strip())
-            minor = int(exact.scaleb(minor_digits(currency)).to_integral_value(ROUND_HALF_EVEN))
-    except (InvalidOperation, ValueError, OverflowError) as error:  # NaN, infinity, True
+        # by its text, so that 0.1 is a tenth and not the binary number beside it
+        exact = amount if isinstance(amount, Decimal) else Decimal(str(amount).strip())
+        shifted = exact.scaleb(minor_digits(currency), _EXACTLY) if exact.adjusted() < 30 else _TOO_LARGE
+        minor = int(shifted.to_integral_value(ROUND_HALF_EVEN, _EXACTLY))
+    except (ArithmeticError, ValueError) as error:  # NaN, infinity, True
         raise ValueError(f"{_quoted(amount)} is not an amount: write it as 80000 or 80000.50") from error
     if abs(minor) > _LARGEST_MINOR:
         raise ValueError(f"{_quoted(amount)} is too large an amount")

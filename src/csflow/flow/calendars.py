@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 from csflow.values import Day, Instant, Length, Zone, length_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-Hours = dict[int, tuple[tuple[int, int], ...]]  # weekday, 0 = Monday → half-open spans in minutes from midnight, rising
+# weekday, 0 = Monday → half-open spans in minutes from midnight, rising
+Hours = Mapping[int, tuple[tuple[int, int], ...]]
 Span = tuple[Instant, Instant]
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -144,7 +146,7 @@ def parse_hours(written: Mapping[str, Sequence[str] | str]) -> Hours:
 
     ValueError, in one line, for an unknown weekday, a weekday given twice, a wrong or backward span, an overlap.
     """
-    hours: Hours = {}
+    hours: dict[int, tuple[tuple[int, int], ...]] = {}
     given: set[int] = set()
     for days, texts in written.items():
         spans = _rising([_span(text) for text in ([texts] if isinstance(texts, str) else texts)], days)
