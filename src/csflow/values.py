@@ -53,16 +53,18 @@ _LARGEST = {
     "working_days": 3_650,
 }
 _WORDS = {unit.replace("_", " "): unit for unit in UNITS} | {unit.replace("_", " ")[:-1]: unit for unit in UNITS}
-_LENGTH = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ([a-z ]+)")
-_SHARE = re.compile(r"([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s?(%?)")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:[eE][+-]?[0-9]{1,2})?")
-_CURRENCY = re.compile(r"[A-Z]{3}")
+# Patterns are text, compiled when first used: this module is imported at every start.
+_LENGTH = r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ([a-z ]+)"
+_SHARE = r"([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s?(%?)"
+_NUMBER = r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:[eE][+-]?[0-9]{1,2})?"
+_CURRENCY = r"[A-Z]{3}"
 _NO_MINOR = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"}
     | {"XAF", "XOF", "XPF"}
 )
 _THREE_MINOR = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 _LARGEST_MINOR = 2**63 - 1
+_MOST_KNOWN = 20_000
 _TOO_LARGE = Decimal(10) ** 27
 _EXACTLY = Context(prec=60)
 
@@ -159,7 +161,7 @@ def parse_length(text: str) -> Length:
 
     Only minutes and hours may have a fraction: half a month is no date.
     """
-    match = _LENGTH.fullmatch(" ".join(text.split()))
+    match = re.fullmatch(_LENGTH, " ".join(text.split()))
     if match is None:
         raise ValueError(f"{_quoted(text)} is not a length: write '14 days', '1 month' or '2 working hours'")
     written, word = match.groups()
@@ -248,7 +250,7 @@ class Zone:
     beginning; one that comes twice means its first coming, unless a datetime's ``fold`` says the second.
     """
 
-    __slots__ = ("_info", "name")
+    __slots__ = ("_info", "_known", "name")
 
     def __init__(self, name: str) -> None:
         try:
@@ -258,6 +260,7 @@ class Zone:
             hint = f"did you mean '{nearest[0]}'?" if nearest else "write an IANA name such as 'Europe/Berlin'"
             raise ValueError(f"unknown zone {_quoted(name)}: {hint}") from error
         self.name = name
+        self._known: dict[tuple[Day, int], Instant] = {}  # a pass asks for the same few days again and again
 
     def __repr__(self) -> str:
         return f"Zone({self.name!r})"
@@ -291,7 +294,13 @@ class Zone:
 
     def at(self, day: Day, minute: int) -> Instant:
         """The instant of a local time, in minutes from midnight; 1440 is the next midnight."""
-        return self._unwall(day + minute // 1440, minute % 1440 * MINUTE_US, 0)
+        found = self._known.get((day, minute))
+        if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._unwall(day + minute // 1440, minute % 1440 * MINUTE_US, 0)
+            self._known[day, minute] = found
+        return found
 
     def text(self, instant: Instant) -> str:
         """The local time for people, ``2026-01-05 14:30``."""
@@ -404,7 +413,7 @@ def minor_digits(currency: str) -> int:
 
 def to_minor(amount: str | float | Decimal, currency: str) -> int:
     """An amount as minor units, half-even. ValueError if it is no number or too large for the store."""
-    if isinstance(amount, str) and not _NUMBER.fullmatch(amount.strip()):
+    if isinstance(amount, str) and not re.fullmatch(_NUMBER, amount.strip()):
         raise ValueError(f"{_quoted(amount)} is not an amount: write it as 80000 or 80000.50")
     try:
         # by its text, so that 0.1 is a tenth and not the binary number beside it
@@ -422,7 +431,7 @@ def parse_money(text: str, default_currency: str) -> Money:
     """``80000 CNY``, or ``80000`` in the default currency; ValueError for anything else."""
     number, _, currency = text.strip().partition(" ")
     currency = currency.strip() or default_currency
-    if not _CURRENCY.fullmatch(currency):
+    if not re.fullmatch(_CURRENCY, currency):
         raise ValueError(f"{_quoted(text)} is not an amount: write it as '80000' or '80000 CNY'")
     return Money(to_minor(number, currency), currency)
 
@@ -437,7 +446,7 @@ def money_text(minor: int, currency: str) -> str:
 
 def parse_share(text: str) -> float:
     """``80%`` or ``0.5%`` as a fraction of 1; a plain number only between 0 and 1, or ``60`` would be 6000 %."""
-    match = _SHARE.fullmatch(text.strip())
+    match = re.fullmatch(_SHARE, text.strip())
     if match is None:
         raise ValueError(f"{_quoted(text)} is not a share: write it as 80%")
     number, percent = match.groups()

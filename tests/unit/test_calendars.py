@@ -115,6 +115,12 @@ def test_a_night_span_loses_the_hour_that_clocks_skip_and_counts_it_once() -> No
     assert nights.between(ordinary, ordinary + 3 * HOUR_US) == 3 * HOUR_US
 
 
+def test_a_span_that_a_skipped_one_was_moved_onto_counts_once() -> None:
+    # 02:00–02:30 is skipped on 29 March and becomes 03:00–03:30, which leaves nothing of 03:00–03:15
+    nights = Calendar("nights", BERLIN, {6: ((120, 150), (180, 195))})
+    assert nights.spans(day("2026-03-29")) == [(at("2026-03-29T01:00+00:00"), at("2026-03-29T01:30+00:00"))]
+
+
 # Adding working time
 
 
@@ -194,13 +200,9 @@ def test_other_lengths_are_no_working_time() -> None:
 
 def test_a_length_that_no_calendar_fills_ends_in_an_error_and_not_in_an_endless_search() -> None:
     minute_a_week = Calendar("tiny", SHANGHAI, {0: ((540, 541),)})
-    for search in (
-        lambda: minute_a_week.add(0, hours(10_000)),
-        lambda: minute_a_week.add(0, hours(10_000), times=-1),
-        lambda: minute_a_week.add(0, working_days(100_000)),
-    ):
+    for length, times in ((hours(10_000), 1), (hours(10_000), -1), (working_days(100_000), 1)):
         with pytest.raises(ValueError, match="calendar 'tiny' has too little working time"):
-            search()
+            minute_a_week.add(0, length, times=times)
 
 
 # Time between, and deadlines that stood still

@@ -82,6 +82,14 @@ def test_days_follow_each_other_without_gap(zone: Zone, on: int) -> None:
     assert zone.day_of(zone.start_of(on)) == zone.day_of(zone.end_of(on)) == on
 
 
+def test_what_a_zone_remembers_stays_bounded_and_right() -> None:
+    zone = Zone("Europe/Berlin")
+    midnights = [zone.start_of(on) for on in range(25_000)]
+    assert len(zone._known) <= 20_000
+    assert [zone.start_of(on) for on in range(25_000)] == midnights
+    assert zone.at(day("2026-01-05"), 870) == utc("2026-01-05T13:30:00")
+
+
 def test_local_time_is_aware_and_reads_back() -> None:
     local = BERLIN.local(utc("2026-07-01T10:30:00"))
     assert (local.hour, local.minute, local.utcoffset()) == (12, 30, timedelta(hours=2))

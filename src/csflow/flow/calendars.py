@@ -20,7 +20,7 @@ Span = tuple[Instant, Instant]
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?[-–] ?([0-9]{1,2}):([0-9]{2})")
+_SPAN = r"([0-9]{1,2}):([0-9]{2}) ?[-–] ?([0-9]{1,2}):([0-9]{2})"
 # How many days a search looks through. Listed days aside, every calendar is open once a week at least, so that only
 # a calendar of a few minutes a week can get here.
 _REACH = 80_000
@@ -173,7 +173,7 @@ def _weekdays(text: str) -> list[int]:
 
 
 def _span(text: str) -> tuple[int, int]:
-    match = _SPAN.fullmatch(str(text).strip())
+    match = re.fullmatch(_SPAN, str(text).strip())
     if match is not None:
         hour, minute, last_hour, last_minute = map(int, match.groups())
         start, end = hour * 60 + minute, last_hour * 60 + last_minute

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENTERED, CLOCK, CASE = "entered", "clock", "case"
 
-_FORM = re.compile(r"(?P<length>[0-9].*?)(?: (?P<side>after|before) (?P<anchor>\S+))?")
+_FORM = r"(?P<length>[0-9].*?)(?: (?P<side>after|before) (?P<anchor>\S+))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def parse_due(text: str, *, calendar: str | None = None) -> Due:
     written = " ".join(text.split())
     if _is_fact(written):
         return Due(None, written, before=False, calendar=calendar, text=written)
-    match = _FORM.fullmatch(written)
+    match = re.fullmatch(_FORM, written)
     length = _length(match["length"]) if match else None
     if match is None or length is None:
         raise _not_due(written)
