@@ -69,6 +69,7 @@ class Effect:
     every: Length | None = None
     offset: Length | None = None
     before: bool = False
+    flow: str | None = None  # trigger, open: the flow that is spoken to
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,185 @@
+"""A merged, plain tree → a Definition, with every mistake found on the way.
+
+Works on JSON-able data alone, so that a cached tree is built without YAML or pydantic. Order matters: first all names
+are collected, then expressions are compiled against them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from csflow.flow.building_fields import build_fields, field_type
+from csflow.flow.building_flows import build_flow
+from csflow.flow.building_metrics import MetricBuilder
+from csflow.flow.building_people import build_calendars, build_messages, build_people, build_roles
+from csflow.flow.checks import check_project
+from csflow.flow.definition import Definition, Field
+from csflow.flow.names import CASE_COLUMNS, FlowNames, Names
+from csflow.flow.sites import Found, Path, Site, Tree, listed, section
+from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, SHARE, TEXT, Catalogue, Type
+from csflow.values import Zone, day, parse_length, parse_money, parse_share
+
+# What a project says about where it lives and how it is tested does not change what it means.
+_NOT_MEANING = frozenset({"database", "extends", "tests"})
+_MONEY = re.compile(r"-?[0-9]+(\.[0-9]+)? [A-Z]{3}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_SHARE = re.compile(r"[0-9]+(\.[0-9]+)?%")
+_LENGTH = re.compile(r"[0-9]+(\.[0-9]+)? [a-z ]+")
+
+
+def build(
+    tree: Tree, catalogue: Catalogue, *, provided: frozenset[str] = frozenset()
+) -> tuple[Definition, list[Found]]:
+    """The Definition of a merged tree, and what is wrong with it: with errors, the Definition is not to be used.
+
+    ``provided``: the names that ``uses:`` can call; another one is a warning, and its metric is unknown.
+    """
+    site = Site(tree, Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1), provided)
+    metrics = MetricBuilder(site)
+    zone = site.parsed(("zone",), lambda text: Zone(text) and text, tree.get("zone") or "UTC") or "UTC"
+    fields = _collect_names(site, metrics)
+    build_calendars(site, zone)
+    definition = Definition(
+        name=str(tree.get("name", "")),
+        hash=content_hash(tree),
+        zone=zone,
+        currency=site.names.currency,
+        languages=listed(tree.get("languages")),
+        year_starts=site.names.year_starts,
+        calendar=tree.get("calendar"),
+        calendars=site.calendars,
+        vars={name: value for name, (_, value) in site.names.vars.items()},
+        fields=fields,
+        metrics={name: metrics.build(name) for name, _ in section(tree, "metrics")},
+        flows={name: build_flow(site, name) for name, _ in section(tree, "flows")},
+        roles=build_roles(site),
+        people=build_people(site),
+        activities={name: dict(content or {}) for name, content in section(tree, "activities")},
+        messages=build_messages(site),
+        imports={name: dict(content) for name, content in section(tree, "imports")},
+        tree=tree,
+        conditions=site.conditions,
+        label=site.labels(("label",), tree.get("label")),
+    )
+    check_project(site, definition)
+    return definition, _once(site.found)
+
+
+def content_hash(tree: Tree) -> str:
+    """sha256 of what the tree means: file names, positions, comments and the order of files do not count."""
+    meaning = {key: tree[key] for key in sorted(tree) if key not in _NOT_MEANING}
+    for key, content in meaning.items():
+        if isinstance(content, dict):
+            meaning[key] = {name: content[name] for name in sorted(content)}
+    text = json.dumps(meaning, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _once(found: list[Found]) -> list[Found]:
+    return list(dict.fromkeys(found))
+
+
+def _collect_names(site: Site, metrics: MetricBuilder) -> dict[str, dict[str, Field]]:
+    names, tree = site.names, site.tree
+    for name, value in section(tree, "vars"):
+        site.name(("vars", name), name, "var")
+        names.vars[name] = _var(site, name, value)
+    names.activities = tuple(name for name, _ in section(tree, "activities"))
+    for name in names.activities:
+        site.name(("activities", name), name, "activity")
+    names.retentions = tuple(name for name, _ in section(tree, "retention"))
+    fields: dict[str, dict[str, Field]] = {}
+    for kind, content in section(tree, "fields"):
+        fields[kind] = dict(build_fields(site, ("fields", kind), content))
+        names.fields[kind] = {name: (field.type, _fresh_text(content[name])) for name, field in fields[kind].items()}
+        for name in fields[kind]:
+            if name in names.catalogue.kinds[kind].columns:
+                site.wrong(
+                    ("fields", kind, name), f"'{kind}.{name}' is there already, without declaring it", on_key=True
+                )
+    for name, flow in section(tree, "flows"):
+        site.name(("flows", name, "flow"), name, "flow")
+        names.flows[name] = _flow_names(site, name, flow)
+    for name, flow in section(tree, "flows"):
+        _answer_to_base(names, name, flow.get("extends"))
+    metrics.collect()
+    for name in names.metrics:
+        _metric_name(site, name)
+    return fields
+
+
+def _var(site: Site, name: str, value: Any) -> tuple[Type, Any]:
+    if isinstance(value, bool):
+        return BOOLEAN, value
+    if isinstance(value, (int, float)):
+        return NUMBER, float(value)
+    path: Path = ("vars", name)
+    if _SHARE.fullmatch(value):
+        return SHARE, site.parsed(path, parse_share, value)
+    if _MONEY.fullmatch(value):
+        money = site.parsed(path, lambda text: parse_money(text, site.names.currency), value)
+        return MONEY, float(money.minor) if money else None
+    if _DAY.fullmatch(value):
+        return DATE, site.parsed(path, day, value)
+    if _LENGTH.fullmatch(value):
+        return LENGTH, site.parsed(path, parse_length, value)
+    return TEXT, value
+
+
+def _fresh_text(content: Any) -> str | None:
+    fresh = content.get("fresh") if isinstance(content, dict) else None
+    return fresh.get("unknown_after") if isinstance(fresh, dict) else None
+
+
+def _flow_names(site: Site, name: str, flow: Tree) -> FlowNames:
+    at: Path = ("flows", name)
+    fields: dict[str, Type] = {}
+    for word, written in section(flow, "fields"):
+        before = len(site.found)
+        fields[word] = field_type(site, (*at, "fields", word), written)[0]
+        del site.found[before:]  # told when the flow is built
+        if word in CASE_COLUMNS or word in {"stage", "end", "milestones"}:
+            site.wrong((*at, "fields", word), f"every case has '{word}' already", on_key=True)
+    milestones = [word for word, _ in section(flow, "milestones")]
+    for stage, content in section(flow, "stages"):
+        site.name((*at, "stages", stage), stage, "stage")
+        milestones += [word for word, _ in section(content, "milestones")]
+    return FlowNames(
+        subject=flow.get("subject") or "customer", base=flow.get("extends") or name,
+        stages=tuple(word for word, _ in section(flow, "stages")), fields=fields,
+        milestones=tuple(dict.fromkeys(milestones)), clock=flow.get("clock") is not None,
+    )  # fmt: skip
+
+
+def _answer_to_base(names: Names, name: str, base: str | None) -> None:
+    """A variant answers to its base's name as well, so that name knows the variant's stages and fields, too."""
+    if base is None or base not in names.flows:
+        return
+    own, under = names.flows[name], names.flows[base]
+    names.flows[base] = FlowNames(
+        under.subject, under.base, tuple(dict.fromkeys([*under.stages, *own.stages])), {**own.fields, **under.fields},
+        tuple(dict.fromkeys([*under.milestones, *own.milestones])), under.clock,
+    )  # fmt: skip
+
+
+def _metric_name(site: Site, name: str) -> None:
+    path: Path = ("metrics", name)
+    site.name(path, name, "metric")
+    head, _, rest = name.partition(".")
+    names = site.names
+    if not rest:
+        site.wrong(path, f"a metric's name has a dot: write 'group.{name}'", on_key=True)
+        return
+    kind = names.catalogue.kinds.get(head)
+    live = head in {"case", "milestones", "tasks", "open", "vars", "activity", "task"}
+    live = live or (kind is not None and (rest in kind.columns or rest in names.fields.get(head, {})))
+    flow = names.flows.get(head)
+    live = live or (flow is not None and (rest in flow.fields or rest in CASE_COLUMNS or rest in {"stage", "end"}))
+    if live:
+        site.wrong(path, f"'{name}' is a fact already, not measured: give the metric another name", on_key=True)
+
+
+__all__ = ["build", "content_hash"]

@@ -1,0 +1,35 @@
+"""Which files a project is made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+PROJECT_FILE = "csflow.yaml"
+
+
+def project_files(folder: Path) -> Iterator[Path]:
+    """Every YAML file of the project, by path; not below a dot name, nor below another project's folder."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    found: list[Path] = []
+    while waiting:
+        here = waiting.pop()
+        with suppress(OSError):
+            status = here.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+            if here != folder and any(entry.name == PROJECT_FILE for entry in entries):
+                continue
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    waiting.append(Path(entry.path))
+                elif entry.name.endswith((".yaml", ".yml")):
+                    found.append(Path(entry.path))
+    return iter(sorted(found))

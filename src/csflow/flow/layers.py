@@ -1,0 +1,294 @@
+"""The YAML side of loading: the files of a project and of what it extends → one merged tree with places."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from csflow.errors import DefinitionError, Problem
+from csflow.flow.files import PROJECT_FILE, project_files
+from csflow.flow.forms import FlowForm, Form, MergedForm, ProjectForm, Sections
+from csflow.flow.names import nearest
+from csflow.flow.overlay import merge, merge_flows, replaced, resolve_variants, settle, without_nulls
+from csflow.flow.reading import Item, plain, read_file
+from csflow.flow.shape import expand, keys_of
+from csflow.flow.shape import problems as shape_problems
+from csflow.flow.sites import Found
+
+SECTIONS = tuple(Sections.model_fields)
+_NOT_INHERITED = frozenset({"database", "extends", "plugins_off"})
+_ROUNDS = 5
+
+
+@dataclass(slots=True)
+class Layer:
+    """One project folder, its files put together: project keys and sections in ``top``, flows by name."""
+
+    folder: Path
+    top: Item
+    flows: dict[str, Item] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Project:
+    """All layers merged. ``broken`` are the names taken out because their form was wrong."""
+
+    root: Item
+    problems: list[Problem]
+    files: list[Path]
+    tree: dict[str, Any] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+
+    def located(self, found: Iterable[Found]) -> list[Problem]:
+        """The problems of building with their places; those that only follow from a broken form are left out."""
+        made = []
+        for one in found:
+            words = {word for quoted in re.findall(r"'([^']*)'", one.message) for word in (quoted, *quoted.split("."))}
+            if one.warning or not words & self.broken:
+                made.append(located(self.root, one))
+        return made
+
+
+def read_project(folder: Path, packs: Mapping[str, Path], *, limits: tuple[int, int]) -> Project:
+    """The merged tree of a project. DefinitionError where files cannot be read as YAML or no project is there."""
+    reader = _Reader(packs, limits)
+    reader.read(folder, ())
+    if reader.fatal or not reader.layers:
+        raise DefinitionError(reader.problems)
+    project = Project(_merged(reader), reader.problems, reader.files)
+    _check_form(project)
+    return project
+
+
+@dataclass(slots=True)
+class _Reader:
+    packs: Mapping[str, Path]
+    limits: tuple[int, int]
+    layers: list[Layer] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    read_bytes: int = 0
+    fatal: bool = False
+    done: set[Path] = field(default_factory=set)
+
+    def wrong(self, place: tuple[str, int, int], message: str, *, fatal: bool = False) -> None:
+        self.problems.append(Problem(*place, message))
+        self.fatal = self.fatal or fatal
+
+    def read(self, folder: Path, trail: tuple[Path, ...]) -> None:
+        """Read the project after everything that it extends; its layer is the last."""
+        self.done.add(folder.resolve())
+        layer = self._layer(folder)
+        if layer is None:
+            return
+        extends = layer.top.value.get("extends")
+        for item in extends.value if extends is not None and isinstance(extends.value, list) else ():
+            under = self._extended(folder, item)
+            if under is None:
+                continue
+            if under.resolve() in {path.resolve() for path in (*trail, folder)}:
+                circle = " → ".join(path.resolve().name for path in (*trail, folder, under))
+                self.wrong(item.place(), f"projects extend each other in a circle: {circle}", fatal=True)
+            elif under.resolve() not in self.done:
+                self.read(under, (*trail, folder))
+        self.layers.append(layer)
+
+    def _extended(self, folder: Path, item: Item) -> Path | None:
+        word = str(item.value)
+        if "/" in word or "\\" in word or word.startswith("."):
+            under = Path(os.path.normpath(folder / word))
+            if under.is_dir():
+                return under
+            self.wrong(item.place(), f"no folder '{word}' to extend", fatal=True)
+        elif word in self.packs:
+            return self.packs[word]
+        else:
+            hint = (
+                nearest(word, self.packs)
+                or f": csflow ships {', '.join(self.packs) or 'none'}; a folder is written ./x"
+            )
+            self.wrong(item.place(), f"no pack '{word}'{hint}", fatal=True)
+        return None
+
+    def _layer(self, folder: Path) -> Layer | None:
+        layer = Layer(folder, Item({}, _shown(folder / PROJECT_FILE), 1, 1))
+        has_project = False
+        for path, root in self._roots(folder):
+            if root is None:
+                continue
+            if not isinstance(root.value, dict):
+                self.wrong(root.place(), "a file holds keys, such as 'flow:' or 'metrics:'")
+                continue
+            if "flow" in root.value:
+                self._flow(layer, root)
+                continue
+            is_project = "csflow" in root.value
+            if is_project and has_project:
+                self.wrong(root.value["csflow"].key_place(), "two project files (csflow: 1) in one project")
+            has_project = has_project or is_project
+            self._sections(layer, root, ProjectForm if is_project else Sections, path)
+        if not has_project and not self.fatal:
+            message = "no project here: a file with 'csflow: 1' is missing (csflow init writes one)"
+            self.wrong((_shown(folder / PROJECT_FILE), 1, 1), message, fatal=True)
+        return layer if has_project else None
+
+    def _roots(self, folder: Path) -> Iterable[tuple[Path, Item | None]]:
+        for path in project_files(folder):
+            self.files.append(path)
+            most_files, most_bytes = self.limits
+            shown = _shown(path)
+            if len(self.files) > most_files:
+                self.wrong((shown, 1, 1), f"more than {most_files:,} files of YAML", fatal=True)
+                return
+            root, problems, whole = read_file(path, shown)
+            self.read_bytes += path.stat().st_size if path.exists() else 0
+            self.problems += problems
+            self.fatal = self.fatal or not whole
+            if self.read_bytes > most_bytes:
+                self.wrong((shown, 1, 1), f"more than {most_bytes:,} bytes of YAML in all", fatal=True)
+                return
+            yield path, root if whole else None
+
+    def _unknown_keys(self, root: Item, form: type[Form]) -> None:
+        known = keys_of(form)
+        for key in [key for key in root.value if key not in known]:
+            item = root.value.pop(key)
+            hint = nearest(key, known)
+            if not hint and form is Sections:
+                hint = ": a file is the project (csflow: 1), one flow (flow: name) or sections (metrics:, roles: …)"
+            self.wrong(item.key_place(), f"unknown key '{key}'{hint}")
+
+    def _flow(self, layer: Layer, root: Item) -> None:
+        self._unknown_keys(root, FlowForm)
+        name = root.value["flow"]
+        if not isinstance(name.value, str):
+            self.wrong(name.place(), "a flow's name is a word")
+            return
+        if name.value in layer.flows:
+            first = layer.flows[name.value].value["flow"]
+            self._twice("flow", name.value, name.place(), first)
+            return
+        layer.flows[name.value] = expand(root, FlowForm)
+
+    def _sections(self, layer: Layer, root: Item, form: type[Form], path: Path) -> None:
+        del path
+        self._unknown_keys(root, form)
+        expand(root, form)
+        top = layer.top.value
+        for key, content in root.value.items():
+            present = top.get(key)
+            if present is None or present.value is None:
+                top[key] = content
+            elif key not in SECTIONS:
+                self._twice("key", key, content.key_place(), present)
+            elif isinstance(present.value, dict) and isinstance(content.value, dict):
+                top[key] = self._joined(key, present, content, deeper=key == "fields")
+            elif content.value is not None:
+                self._twice("section", key, content.key_place(), present)
+
+    def _joined(self, what: str, first: Item, second: Item, *, deeper: bool) -> Item:
+        """Two pieces of one section, in two files; a name stands in one of them only."""
+        joined = dict(first.value)
+        for name, content in second.value.items():
+            if name not in joined:
+                joined[name] = content
+            elif deeper and isinstance(joined[name].value, dict) and isinstance(content.value, dict):
+                joined[name] = self._joined(f"{what} of {name}", joined[name], content, deeper=False)
+            else:
+                self._twice(what, name, content.key_place(), joined[name])
+        one = replaced(first, joined)
+        one.merged = False
+        return one
+
+    def _twice(self, what: str, name: str, place: tuple[str, int, int], first: Item) -> None:
+        file, line, _ = first.key_place()
+        self.wrong(place, f"'{name}' ({what}) is defined twice: first in {file}:{line}")
+
+
+def _shown(path: Path) -> str:
+    """The path as people look for it: from the current folder where it lies below that."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _merged(reader: _Reader) -> Item:
+    top: Item | None = None
+    flows: dict[str, Item] = {}
+    for layer in reader.layers:
+        flows = merge_flows(flows, layer.flows, reader.problems.append)
+        if top is None:
+            top = layer.top
+        else:
+            under = replaced(top, {key: item for key, item in top.value.items() if key not in _NOT_INHERITED})
+            top = merge(under, layer.top)
+    assert top is not None  # noqa: S101  # read_project saw at least one layer
+    flows = resolve_variants(flows, reader.problems.append)
+    ordered = {name: flows[name] for name in sorted(flows)}
+    keys = {key: top.value[key] for key in keys_of(ProjectForm) if key in top.value}
+    if ordered:
+        keys["flows"] = Item(ordered, top.file, top.line, top.column, merged=True)
+    root = without_nulls(Item(keys, top.file, top.line, top.column, merged=True))
+    settle(root, reader.problems.append)
+    return expand(root, MergedForm, lists=True)
+
+
+def _check_form(project: Project) -> None:
+    """Note what is wrong with the form, take it out, and look again at what is left."""
+    noted: list[Problem] = []
+    for _ in range(_ROUNDS):
+        found = [Found(path, message, on_key=key) for path, message, key in shape_problems(plain(project.root))]
+        if not found:
+            break
+        noted += [located(project.root, one) for one in found]
+        _take_out(project, [one.path for one in found])
+    else:
+        raise DefinitionError([*project.problems, *noted])
+    project.problems += dict.fromkeys(noted)
+    project.tree = plain(project.root)
+
+
+def _take_out(project: Project, paths: list[tuple[str | int, ...]]) -> None:
+    if any(not path or path == ("flows",) for path in paths):
+        raise DefinitionError([*project.problems, *(located(project.root, Found(path, "is wrong")) for path in paths)])
+    doomed: list[tuple[Item, Item, str | int]] = []
+    for path in paths:
+        above, here = project.root, project.root
+        for step in path:
+            above, here = here, _below(here, step) or here
+        if here is not above:
+            doomed.append((above, here, path[-1]))
+            project.broken |= {step for step in path[-1:] if isinstance(step, str)}
+    for above, here, _ in doomed:
+        if isinstance(above.value, dict):
+            above.value = {key: item for key, item in above.value.items() if item is not here}
+        elif isinstance(above.value, list):
+            above.value = [item for item in above.value if item is not here]
+
+
+def located(root: Item, found: Found) -> Problem:
+    """The problem with its place; for a path that is not in the text, the nearest place above it."""
+    here = root
+    whole = True
+    for step in found.path:
+        below = _below(here, step)
+        if below is None:
+            whole = False
+            break
+        here = below
+    place = here.key_place() if found.on_key or not whole else here.place(found.offset)
+    return Problem(*place, found.message, found.warning)
+
+
+def _below(item: Item, step: str | int) -> Item | None:
+    if isinstance(item.value, dict):
+        found: Item | None = item.value.get(str(step))
+        return found
+    if isinstance(item.value, list) and isinstance(step, int) and step < len(item.value):
+        return item.value[step]  # type: ignore[no-any-return]
+    return None

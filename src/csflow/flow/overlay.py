@@ -1,0 +1,149 @@
+"""Layers of one project laid over each other: mappings merge by key, a list is replaced whole, ``null`` removes.
+
+Works on the tree of `reading`, so a problem in a pack is shown in the pack's file. A removed key stays in the tree as
+null (so that a later layer, or a variant, removes it too) until `without_nulls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from csflow.errors import Problem
+from csflow.flow.names import nearest
+from csflow.flow.reading import Item
+
+Report = Callable[[Problem], None]
+
+
+def merge(under: Item, over: Item) -> Item:
+    """``over`` laid on ``under``; neither is changed. New keys come after the old ones."""
+    if not isinstance(under.value, dict) or not isinstance(over.value, dict):
+        return over
+    merged = dict(under.value)
+    for key, child in over.value.items():
+        merged[key] = merge(merged[key], child) if key in merged else child
+    return replaced(over, merged)
+
+
+def replaced(item: Item, value: dict[str, Item]) -> Item:
+    """A mapping in the same place with other content that several layers wrote."""
+    return Item(value, item.file, item.line, item.column, item.key_line, item.key_column, merged=True)
+
+
+def without_nulls(item: Item) -> Item:
+    """The tree without the keys that ``null`` removed."""
+    if isinstance(item.value, dict):
+        kept = {key: without_nulls(child) for key, child in item.value.items() if child.value is not None}
+        return Item(kept, item.file, item.line, item.column, item.key_line, item.key_column, merged=item.merged)
+    if isinstance(item.value, list):
+        listed = [without_nulls(child) for child in item.value if child.value is not None]
+        return Item(listed, item.file, item.line, item.column, item.key_line, item.key_column)
+    return item
+
+
+def merge_flows(under: dict[str, Item], over: dict[str, Item], report: Report) -> dict[str, Item]:
+    """The flows of a project over those of what it extends; only a flow that says ``extends`` changes one."""
+    merged = dict(under)
+    for name, flow in over.items():
+        extends = flow.value.get("extends")
+        changes = extends is not None and extends.value == name
+        if name in under and not changes:
+            message = f"flow '{name}' exists in what this project extends: write 'extends: {name}' to change it"
+            report(Problem(*flow.value["flow"].place(), message))
+        elif name not in under and changes:
+            message = f"flow '{name}' is not in what this project extends{nearest(name, under)}"
+            report(Problem(*extends.place(), message))
+            merged[name] = replaced(flow, {k: v for k, v in flow.value.items() if k != "extends"})
+        elif changes:
+            merged[name] = merge(under[name], replaced(flow, {k: v for k, v in flow.value.items() if k != "extends"}))
+        else:
+            merged[name] = flow
+    return merged
+
+
+def resolve_variants(flows: dict[str, Item], report: Report) -> dict[str, Item]:
+    """Every flow whole: one that extends another name is laid over that flow. Circles and unknown names are reported."""
+    done: dict[str, Item] = {}
+
+    def resolve(name: str, trail: tuple[str, ...]) -> Item:
+        flow = flows[name]
+        extends = flow.value.get("extends")
+        if name in done or extends is None or extends.value is None:
+            return done.setdefault(name, flow)
+        basis = str(extends.value)
+        if basis in (*trail, name):
+            report(
+                Problem(*extends.place(), f"flows extend each other in a circle: {' → '.join((*trail, name, basis))}")
+            )
+        elif basis not in flows:
+            report(Problem(*extends.place(), f"no flow '{basis}' to extend{nearest(basis, flows)}"))
+        else:
+            flow = merge(resolve(basis, (*trail, name)), flow)
+        done[name] = flow
+        return flow
+
+    for name in flows:
+        resolve(name, ())
+    return done
+
+
+def settle(tree: Item, report: Report) -> None:
+    """Put things in their places after merging: ``otherwise`` last, merged bands rising, stages where ``follows`` says."""
+    metrics = tree.value.get("metrics")
+    if metrics is not None and isinstance(metrics.value, dict):
+        for metric in metrics.value.values():
+            if isinstance(metric.value, dict):
+                _settle_metric(metric.value)
+    flows = tree.value.get("flows")
+    for flow in flows.value.values() if flows is not None else ():
+        stages = flow.value.get("stages") if isinstance(flow.value, dict) else None
+        if stages is not None and isinstance(stages.value, dict):
+            stages.value = _placed(stages.value, report)
+
+
+def _settle_metric(metric: dict[str, Item]) -> None:
+    choose, bands = metric.get("choose"), metric.get("bands")
+    if choose is not None and choose.merged and isinstance(choose.value, dict):
+        choose.value = dict(sorted(choose.value.items(), key=lambda pair: pair[1].value == "otherwise"))
+    if bands is None or not isinstance(bands.value, dict):
+        return
+    rows = [bands, *bands.value.values()] if "by" in metric else [bands]
+    for row in rows:
+        if row.merged and isinstance(row.value, dict) and all(_begin(v) is not None for v in row.value.values()):
+            row.value = dict(sorted(row.value.items(), key=lambda pair: _begin(pair[1]) or (0.0, False)))
+
+
+def _begin(item: Item) -> tuple[float, bool] | None:
+    """Where a band begins, and whether just above that; None when it is no number."""
+    text = str(item.value).strip()
+    above = text.startswith("above ")
+    text = text.removeprefix("above ").strip()
+    try:
+        return (float(text.removesuffix("%")) / (100 if text.endswith("%") else 1), above)
+    except ValueError:
+        return None
+
+
+def _placed(stages: dict[str, Item], report: Report) -> dict[str, Item]:
+    followers: dict[str, list[str]] = {}
+    rest: list[str] = []
+    for name, stage in stages.items():
+        follows = stage.value.pop("follows", None) if isinstance(stage.value, dict) else None
+        if follows is not None and str(follows.value) not in stages:
+            report(Problem(*follows.place(), f"no stage '{follows.value}'{nearest(str(follows.value), stages)}"))
+            follows = None
+        if follows is None:
+            rest.append(name)
+        else:
+            followers.setdefault(str(follows.value), []).append(name)
+    order: list[str] = []
+    waiting = rest[::-1]
+    while waiting:
+        name = waiting.pop()
+        order.append(name)
+        waiting.extend(reversed(followers.get(name, [])))
+    for name in stages:
+        if name not in order:
+            report(Problem(*stages[name].key_place(), f"stage '{name}' follows itself in a circle"))
+            order.append(name)
+    return {name: stages[name] for name in order}

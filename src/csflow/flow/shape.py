@@ -1,0 +1,140 @@
+"""The form of a tree: shorthands written out, forms checked, the JSON Schema that editors complete from.
+
+Names, types and expressions are checked later (`building`). Imported only when YAML is really read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from csflow.flow.forms import FlowForm, Form, MergedForm, ProjectForm, Sections, kind_of
+from csflow.flow.names import nearest
+from csflow.flow.reading import Item
+
+
+def _inner(annotation: Any) -> Any:
+    """The annotation without ``| None``, ``Annotated`` and the list beside a single form."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin is Union or type(annotation).__name__ == "UnionType":
+            annotation = next(arg for arg in get_args(annotation) if arg is not type(None))
+        else:
+            return annotation
+
+
+def keys_of(form: type[Form]) -> dict[str, Any]:
+    """The keys of a form with what may stand there."""
+    return {info.alias or name: info.annotation for name, info in form.model_fields.items()}
+
+
+def expand(item: Item, annotation: Any, *, lists: bool = False) -> Item:
+    """The item with every shorthand below it written out, as the form says; what does not fit stays as it is.
+
+    ``lists``: one transition or opening becomes a list of one as well – only after merging, since lists do not merge.
+    """
+    shape = _inner(annotation)
+    if isinstance(shape, type) and issubclass(shape, Form):
+        item = shape.expand(item)
+        if isinstance(item.value, dict):
+            kinds = keys_of(shape)
+            item.value = {k: expand(v, kinds[k], lists=lists) if k in kinds else v for k, v in item.value.items()}
+    elif get_origin(shape) is dict and isinstance(item.value, dict):
+        inner = get_args(shape)[1]
+        item.value = {key: expand(child, inner, lists=lists) for key, child in item.value.items()}
+    elif get_origin(shape) is list:
+        return _expand_list(item, get_args(shape)[0], lists=lists)
+    return item
+
+
+def _expand_list(item: Item, inner: Any, *, lists: bool) -> Item:
+    if isinstance(item.value, list):
+        item.value = [expand(child, inner, lists=lists) for child in item.value]
+        return item
+    is_form = isinstance(_inner(inner), type) and issubclass(_inner(inner), Form)
+    if item.value is None or (not is_form and isinstance(item.value, dict)):
+        return item
+    alone = expand(item, inner, lists=lists)
+    if is_form and not lists:
+        return alone
+    one = Item(alone.value, item.file, item.line, item.column, 0, 0, item.text, item.spans)
+    return Item([one], item.file, item.line, item.column, item.key_line, item.key_column)
+
+
+Path = tuple[str | int, ...]
+
+
+def problems(tree: dict[str, Any], form: type[Form] = MergedForm) -> Iterator[tuple[Path, str, bool]]:
+    """What is wrong with the form of a plain, expanded tree: path, message, whether the key itself is meant."""
+    try:
+        form.model_validate(tree)
+    except ValidationError as error:
+        seen = set()
+        for detail in error.errors(include_url=False, include_context=True, include_input=True):
+            found = _problem(detail, form)
+            if found[:2] not in seen:
+                seen.add(found[:2])
+                yield found
+
+
+def _problem(detail: Any, form: type[Form]) -> tuple[Path, str, bool]:
+    path: Path = tuple(step for step in detail["loc"] if step != "[key]")
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        near = nearest(str(path[-1]), keys_of(_form_at(form, path[:-1])))
+        return path, f"unknown key '{path[-1]}'{near}", True
+    if kind == "value_error":
+        return path, str(detail["ctx"]["error"]), False
+    if kind == "missing":
+        return path[:-1], f"'{path[-1]}:' is missing", False
+    if kind == "literal_error":
+        wanted = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+        near = nearest(str(detail["input"]), wanted.split(", "))
+        return path, f"'{detail['input']}' is none of {wanted}{near}", detail["loc"][-1] == "[key]"
+    wanted = {"dict_type": "a mapping", "list_type": "a list"}.get(
+        kind, "a mapping" if kind.startswith("model_") else ""
+    )
+    message = f"expected {wanted}, found {kind_of(detail['input'])}" if wanted else str(detail["msg"])
+    return path, message, False
+
+
+def _form_at(form: type[Form], path: Path) -> type[Form]:
+    shape: Any = form
+    for step in path:
+        shape = _inner(shape)
+        if isinstance(shape, type) and issubclass(shape, Form):
+            if isinstance(step, str):
+                shape = keys_of(shape)[step]
+        elif get_origin(shape) in {dict, list}:
+            shape = get_args(shape)[-1]
+    shape = _inner(shape)
+    return shape if isinstance(shape, type) and issubclass(shape, Form) else Form
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of one csflow file: a project, a flow or sections."""
+    flow, project, sections = (
+        FlowForm.model_json_schema(),
+        ProjectForm.model_json_schema(),
+        Sections.model_json_schema(),
+    )
+    definitions: dict[str, Any] = {}
+    for name, schema in (("flow", flow), ("project", project), ("sections", sections)):
+        definitions |= schema.pop("$defs", {})
+        definitions[name] = schema
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "csflow",
+        "if": {"required": ["flow"]},
+        "then": {"$ref": "#/$defs/flow"},
+        "else": {
+            "if": {"required": ["csflow"]},
+            "then": {"$ref": "#/$defs/project"},
+            "else": {"$ref": "#/$defs/sections"},
+        },
+        "$defs": definitions,
+    }

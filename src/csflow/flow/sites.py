@@ -1,0 +1,216 @@
+"""The place where definitions are built: the names that hold, and the problems found so far, by path."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from csflow.errors import ExpressionError
+from csflow.flow.calendars import Calendar
+from csflow.flow.definition import Label
+from csflow.flow.expressions import Expression, compile_expression
+from csflow.flow.names import Names, Scope, nearest
+from csflow.flow.types import BOOLEAN, Fact, Type
+from csflow.values import Length, day, parse_length, parse_money, parse_share
+
+Path = tuple[str | int, ...]
+Tree = dict[str, Any]
+T = TypeVar("T")
+QUIET = "\0"  # the message of a problem that was told somewhere else already
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A problem at a path of the merged tree; ``offset`` counts characters of the scalar that stands there."""
+
+    path: Path
+    message: str
+    offset: int = 0
+    on_key: bool = False
+    warning: bool = False
+
+
+@dataclass(slots=True)
+class Site:
+    """What the builders of all parts share: names to look up, problems to add to."""
+
+    tree: Tree
+    names: Names
+    provided: frozenset[str]
+    found: list[Found] = field(default_factory=list)
+    conditions: dict[str, Any] = field(default_factory=dict)
+    calendars: dict[str, Calendar] = field(default_factory=dict)
+    message_uses: dict[str, list[tuple[str, str]]] = field(
+        default_factory=dict
+    )  # message → (subject, flow) that send it
+
+    def wrong(self, path: Path, message: str, *, offset: int = 0, on_key: bool = False, warning: bool = False) -> None:
+        """Note a problem and go on."""
+        if QUIET not in message:
+            self.found.append(Found(path, message, offset, on_key, warning))
+
+    def expression(
+        self, path: Path, text: Any, *, subject: str, flow: str | None = None, use: str = "guard",
+        expect: Type | None = None, shift: int = 0,
+    ) -> Expression | None:  # fmt: skip
+        """The compiled expression; None, and noted problems, where it is wrong."""
+        written = expression_text(text)
+        if shift:
+            written = written[shift:]
+            shift += len(written) - len(written.lstrip())
+            written = written.lstrip()
+        try:
+            made = compile_expression(written, self.names, subject=subject, flow=flow, use=use, expect=expect)
+        except ExpressionError as error:
+            self.wrong(path, str(error), offset=error.offset + shift)
+            for message, offset in getattr(error, "also", ()):
+                self.wrong(path, message, offset=offset + shift)
+            return None
+        for condition in made.conditions:
+            self.conditions[condition.key] = condition
+        return made
+
+    def guard(self, path: Path, text: Any, *, subject: str, flow: str | None, use: str = "guard") -> Expression | None:
+        """A condition, or None where none is written."""
+        if text is None:
+            return None
+        return self.expression(path, text, subject=subject, flow=flow, use=use, expect=BOOLEAN)
+
+    def fact(self, path: Path, name: str, *, subject: str = "customer", flow: str | None = None) -> Fact | None:
+        """The fact of that name, noted at the key of the path where there is none."""
+        try:
+            return Scope(self.names, subject=subject, flow=flow, use="guard").resolve(name)
+        except ExpressionError as error:
+            self.wrong(path, str(error), on_key=True)
+            return None
+
+    def length(self, path: Path, text: Any) -> Length | None:
+        """A length; None where none is written or it is wrong."""
+        return None if text is None else self.parsed(path, parse_length, text)
+
+    def parsed(self, path: Path, parse: Callable[[str], T], text: Any) -> T | None:
+        """What a parser of one-line texts makes of it; its ValueError is noted."""
+        try:
+            return parse(str(text))
+        except ValueError as error:
+            self.wrong(path, str(error))
+            return None
+
+    def chosen(self, path: Path, word: Any, words: Iterable[str], what: str, *, on_key: bool = False) -> bool:
+        """Whether the word is one of the words; noted, with the nearest, where it is not."""
+        listed = list(words)
+        if str(word) in listed:
+            return True
+        self.wrong(path, f"no {what} '{word}'{nearest(str(word), listed)}", on_key=on_key)
+        return False
+
+    def name(self, path: Path, word: str, what: str) -> None:
+        """A name that expressions can read: every word of it an identifier, none a word of Python."""
+        for part in word.split("."):
+            if keyword.iskeyword(part):
+                self.wrong(path, f"'{part}' cannot be the name of a {what}: no expression could read it", on_key=True)
+            elif not part.isidentifier():
+                message = f"'{word}' cannot be the name of a {what}: use letters, digits and _"
+                self.wrong(path, message, on_key=True)
+                return
+
+    def value(self, path: Path, value: Any, kind: Type) -> Any:
+        """A constant as the store holds it, checked against the type; None, and a noted problem, where it is wrong."""
+        try:
+            return constant(value, kind, self.names.currency)
+        except ValueError as error:
+            self.wrong(path, str(error))
+            return None
+
+    def setting(self, path: Path, value: Any, kind: Type, *, subject: str, flow: str | None, use: str = "guard") -> Any:
+        """A constant, or what ``=`` computes as an Expression."""
+        if isinstance(value, str) and value.startswith("="):
+            return self.expression(path, value, subject=subject, flow=flow, use=use, expect=kind, shift=1)
+        return self.value(path, value, kind)
+
+    def labels(self, path: Path, label: Any) -> Label:
+        """A label by language; with ``languages:`` a missing one is a warning."""
+        if label is None:
+            return {}
+        if not isinstance(label, dict):
+            return {"": str(label)}
+        missing = [language for language in self.tree.get("languages") or () if language not in label]
+        if missing:
+            self.wrong(path, f"no label in {', '.join(missing)}", warning=True)
+        return {str(language): str(text) for language, text in label.items()}
+
+
+def expression_text(value: Any) -> str:
+    """A scalar of YAML as expression text: ``true`` and numbers, too."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else f"{value!r}"
+
+
+def section(tree: Tree, *keys: str) -> Iterator[tuple[str, Any]]:
+    """Name and content of what a mapping of the tree holds; nothing where it is not there."""
+    for key in keys:
+        tree = tree.get(key) or {}
+    return iter(tree.items())
+
+
+def listed(value: Any) -> tuple[str, ...]:
+    """One word or a list of words, as words."""
+    if value is None:
+        return ()
+    return tuple(str(word) for word in value) if isinstance(value, list) else (str(value),)
+
+
+def constant(value: Any, kind: Type, currency: str) -> Any:
+    """A value of YAML as the store holds it (days and minor units as int, shares as float, yes/no as bool).
+
+    ValueError, in one line, where it does not fit the type.
+    """
+    name, text = kind.name, str(value)
+    if name == "boolean":
+        if not isinstance(value, bool):
+            raise ValueError(f"expected true or false, found '{text}'")
+        return value
+    if isinstance(value, (bool, dict, list)) and name != "choices":
+        raise ValueError(f"expected a {name}, found {'true/false' if isinstance(value, bool) else 'several values'}")
+    return _readers(currency, kind)[name](text, value) if name in _KNOWN else text
+
+
+_KNOWN = ("number", "share", "money", "date", "time", "length", "choice", "choices")
+
+
+def _readers(currency: str, kind: Type) -> dict[str, Callable[[str, Any], Any]]:
+    return {
+        "number": lambda _text, value: _number(value),
+        "share": lambda text, _value: parse_share(text),
+        "money": lambda text, _value: _amount(text, currency),
+        "date": lambda text, _value: day(text),
+        "time": lambda text, _value: text,
+        "length": lambda text, _value: parse_length(text),
+        "choice": lambda text, _value: _choice(text, kind),
+        "choices": lambda _text, value: [_choice(word, kind) for word in listed(value)],
+    }
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        raise ValueError(f"expected a number, found '{value}'")  # noqa: TRY004  # every wrong value is a ValueError here
+    return float(value)
+
+
+def _amount(text: str, currency: str) -> int:
+    money = parse_money(text, currency)
+    if money.currency != currency:
+        raise ValueError(f"'{text}' is not in the project's currency {currency}")
+    return money.minor
+
+
+def _choice(word: str, kind: Type) -> str:
+    if kind.choices and word not in kind.choices:
+        raise ValueError(f"'{word}' is none of {', '.join(kind.choices[:12])}{nearest(word, kind.choices)}")
+    return word
+
+
+__all__ = ["Found", "Path", "Site", "Tree", "constant", "expression_text", "listed", "section"]
