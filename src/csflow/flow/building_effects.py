@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.flow.definition import Deadline, Effect
 from csflow.flow.due import Due, parse_due
 from csflow.flow.names import nearest
 from csflow.flow.sites import Path, Site, Tree, listed, section
 from csflow.flow.types import Type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VERBS = ("task", "notify", "open", "set", "trigger", "uses")
 SUBJECT_KINDS = ("customer", "contract", "contact", "person", "organisation")
@@ -177,6 +179,8 @@ class Hand:
         for place in range(before, len(self.site.found)):
             found = self.site.found[place]
             self.site.found[place] = type(found)(found.path, found.message, found.offset + offset)
+        if made is not None:
+            self.dates[due.anchor] = made
         if made is not None and made.type.name not in {"date", "time", "?"}:
             self.site.wrong(path, f"'{due.anchor}' is a {made.type}, not a date to count from", offset=offset)
 

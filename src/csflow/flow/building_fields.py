@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.flow.definition import Field
 from csflow.flow.sites import Path, Site, Tree, listed
 from csflow.flow.types import Type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def build_fields(site: Site, path: Path, content: dict[str, Any] | None) -> Iterator[tuple[str, Field]]:

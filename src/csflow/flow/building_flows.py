@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.flow.building_effects import Hand
 from csflow.flow.building_fields import build_fields
@@ -14,6 +13,9 @@ from csflow.flow.evaluation import function
 from csflow.flow.expressions import Expression, conjunction
 from csflow.flow.sites import Path, Site, Tree, listed, section
 from csflow.flow.types import DATE, Fact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BACK = "back"
 
@@ -80,6 +82,7 @@ class _FlowBuilder:
             mirrors=tree.get("mirrors"),
             renamed=self._renamed(),
             migrate=self._migrate(),
+            dates=dict(self.hand.dates),
         )
 
     def _clock(self) -> Expression | None:
@@ -145,7 +148,12 @@ class _FlowBuilder:
             path = (*self.path, "stages", name)
             own = self._ways(path, f"stages.{name}.transitions", name, content)
             ways = [*own, *(replace(way, source=name) for sources, way in shared if name in sources)]
-            if not ways and content.get("end") is None and not self.tree.get("mirrors"):
+            if (
+                not ways
+                and not content.get("transitions")
+                and content.get("end") is None
+                and not self.tree.get("mirrors")
+            ):
                 message = f"no way leads out of stage '{name}': give it a transition, or an end: good, bad or neutral"
                 self.site.wrong(path, message, on_key=True)
             stages[name] = self._stage(path, name, content, tuple(ways), stops=name in stopped)

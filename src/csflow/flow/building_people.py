@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.flow.calendars import Calendar, parse_hours
 from csflow.flow.definition import Message, Person, Role
-from csflow.flow.expressions import Expression
 from csflow.flow.sites import Path, Site, Tree, listed, section
 from csflow.values import Day, Zone, day
+
+if TYPE_CHECKING:
+    from csflow.flow.expressions import Expression
 
 WAYS = ("by_hand", "least_customers", "least_amount", "round_robin", "pool", "none")
 _HOLE = re.compile(r"\{([^{}]*)\}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.flow.building_effects import SUBJECT_KINDS, check_trigger
-from csflow.flow.definition import Definition
 from csflow.flow.names import RETENTION
 from csflow.flow.sites import Path, Site, Tree, constant, listed, section
 from csflow.flow.types import WORDS, Fact, Type
 from csflow.values import day, parse_length, parse_share
+
+if TYPE_CHECKING:
+    from csflow.flow.definition import Definition
 
 IMPORTED = ("feature", "usage", "activity", "answer", "rate", "trigger", "case")
 _CLOCK_SPAN = re.compile(r"[0-2]?[0-9]:[0-5][0-9] ?[-–] ?[0-2]?[0-9]:[0-5][0-9]")

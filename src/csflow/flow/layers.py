@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.files import PROJECT_FILE, project_files
@@ -18,6 +17,9 @@ from csflow.flow.reading import Item, plain, read_file
 from csflow.flow.shape import expand, keys_of
 from csflow.flow.shape import problems as shape_problems
 from csflow.flow.sites import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 SECTIONS = tuple(Sections.model_fields)
 _NOT_INHERITED = frozenset({"database", "extends", "plugins_off"})

@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.building import build
-from csflow.flow.definition import Definition
 from csflow.flow.files import PROJECT_FILE, project_files
-from csflow.flow.types import Catalogue
+
+if TYPE_CHECKING:
+    from csflow.flow.definition import Definition
+    from csflow.flow.types import Catalogue
 
 MAX_FILES = 2_000
 MAX_TOTAL = 8_000_000  # bytes of a project with all that it extends

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from csflow.errors import Problem
 from csflow.flow.names import nearest
-from csflow.flow.reading import Item
+from csflow.flow.reading import Item, problem_at
 
 Report = Callable[[Problem], None]
 
@@ -49,10 +49,10 @@ def merge_flows(under: dict[str, Item], over: dict[str, Item], report: Report) -
         changes = extends is not None and extends.value == name
         if name in under and not changes:
             message = f"flow '{name}' exists in what this project extends: write 'extends: {name}' to change it"
-            report(Problem(*flow.value["flow"].place(), message))
+            report(problem_at(flow.value["flow"].place(), message))
         elif name not in under and changes:
             message = f"flow '{name}' is not in what this project extends{nearest(name, under)}"
-            report(Problem(*extends.place(), message))
+            report(problem_at(extends.place(), message))
             merged[name] = replaced(flow, {k: v for k, v in flow.value.items() if k != "extends"})
         elif changes:
             merged[name] = merge(under[name], replaced(flow, {k: v for k, v in flow.value.items() if k != "extends"}))
@@ -62,7 +62,7 @@ def merge_flows(under: dict[str, Item], over: dict[str, Item], report: Report) -
 
 
 def resolve_variants(flows: dict[str, Item], report: Report) -> dict[str, Item]:
-    """Every flow whole: one that extends another name is laid over that flow. Circles and unknown names are reported."""
+    """Every flow whole: one that extends another name is laid over that. Circles and unknown names are reported."""
     done: dict[str, Item] = {}
 
     def resolve(name: str, trail: tuple[str, ...]) -> Item:
@@ -73,10 +73,10 @@ def resolve_variants(flows: dict[str, Item], report: Report) -> dict[str, Item]:
         basis = str(extends.value)
         if basis in (*trail, name):
             report(
-                Problem(*extends.place(), f"flows extend each other in a circle: {' → '.join((*trail, name, basis))}")
+                problem_at(extends.place(), f"flows extend each other in a circle: {' → '.join((*trail, name, basis))}")
             )
         elif basis not in flows:
-            report(Problem(*extends.place(), f"no flow '{basis}' to extend{nearest(basis, flows)}"))
+            report(problem_at(extends.place(), f"no flow '{basis}' to extend{nearest(basis, flows)}"))
         else:
             flow = merge(resolve(basis, (*trail, name)), flow)
         done[name] = flow
@@ -130,7 +130,7 @@ def _placed(stages: dict[str, Item], report: Report) -> dict[str, Item]:
     for name, stage in stages.items():
         follows = stage.value.pop("follows", None) if isinstance(stage.value, dict) else None
         if follows is not None and str(follows.value) not in stages:
-            report(Problem(*follows.place(), f"no stage '{follows.value}'{nearest(str(follows.value), stages)}"))
+            report(problem_at(follows.place(), f"no stage '{follows.value}'{nearest(str(follows.value), stages)}"))
             follows = None
         if follows is None:
             rest.append(name)
@@ -142,8 +142,8 @@ def _placed(stages: dict[str, Item], report: Report) -> dict[str, Item]:
         name = waiting.pop()
         order.append(name)
         waiting.extend(reversed(followers.get(name, [])))
-    for name in stages:
+    for name, stage in stages.items():
         if name not in order:
-            report(Problem(*stages[name].key_place(), f"stage '{name}' follows itself in a circle"))
+            report(problem_at(stage.key_place(), f"stage '{name}' follows itself in a circle"))
             order.append(name)
     return {name: stages[name] for name in order}

@@ -7,10 +7,8 @@ that a YAML 1.1 and a YAML 1.2 reader would take for different things is refused
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
@@ -26,6 +24,10 @@ from ruamel.yaml.events import (
 )
 
 from csflow.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -50,6 +52,7 @@ _AMBIGUOUS = re.compile(
 _BAD_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 Scalar = str | int | float | bool | None
+Place = tuple[str, int, int]  # file, line, column
 
 
 @dataclass(slots=True)
@@ -70,7 +73,7 @@ class Item:
     spans: tuple[tuple[int, int, int], ...] = ()
     merged: bool = False
 
-    def place(self, offset: int = 0) -> tuple[str, int, int]:
+    def place(self, offset: int = 0) -> Place:
         """File, line and column of the value, or of its character number ``offset``."""
         if not offset or not isinstance(self.value, str):
             return self.file, self.line, self.column + self._quote()
@@ -83,9 +86,15 @@ class Item:
     def _quote(self) -> int:
         return 1 if isinstance(self.value, str) and self.text[:1] in {'"', "'"} else 0
 
-    def key_place(self) -> tuple[str, int, int]:
+    def key_place(self) -> Place:
         """File, line and column of the key; of the value where no key names it."""
         return (self.file, self.key_line, self.key_column) if self.key_line else (self.file, self.line, self.column)
+
+
+def problem_at(place: Place, message: str) -> Problem:
+    """The mistake at that place."""
+    file, line, column = place
+    return Problem(file, line, column, message)
 
 
 def plain(item: Item) -> Any:
@@ -141,8 +150,9 @@ class _Reader:
     def _node(self, event: NodeEvent) -> bool:
         if isinstance(event, AliasEvent) or event.anchor is not None:
             self.problem(event, "anchors are not used here: share by 'vars:' or 'extends:'")
-        if getattr(event, "ctag", None) is not None and event.ctag.trval not in {None, "!"}:
-            self.problem(event, f"tags are not used here: take '{_short(str(event.ctag.trval))}' out")
+        tag = getattr(getattr(event, "ctag", None), "trval", None)
+        if tag not in {None, "!"}:
+            self.problem(event, f"tags are not used here: take '{_short(str(tag))}' out")
         top = self.stack[-1] if self.stack else None
         if top and isinstance(top.item.value, dict) and top.key is None:
             return self._key(top, event)

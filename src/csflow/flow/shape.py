@@ -5,14 +5,16 @@ Names, types and expressions are checked later (`building`). Imported only when 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
 from csflow.flow.forms import FlowForm, Form, MergedForm, ProjectForm, Sections, kind_of
 from csflow.flow.names import nearest
 from csflow.flow.reading import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _inner(annotation: Any) -> Any:

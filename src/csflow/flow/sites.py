@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from csflow.errors import ExpressionError
-from csflow.flow.calendars import Calendar
-from csflow.flow.definition import Label
 from csflow.flow.expressions import Expression, compile_expression
 from csflow.flow.names import Names, Scope, nearest
 from csflow.flow.types import BOOLEAN, Fact, Type
 from csflow.values import Length, day, parse_length, parse_money, parse_share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from csflow.flow.calendars import Calendar
+    from csflow.flow.definition import Label
 
 Path = tuple[str | int, ...]
 Tree = dict[str, Any]

@@ -1,0 +1,106 @@
+"""`Csflow`: one opened project with its definition and its database, for the faces above."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from csflow.errors import UsageError
+from csflow.flow.files import PROJECT_FILE
+from csflow.flow.loader import Loaded, Surroundings, load, load_cached
+from csflow.store.catalogue import CATALOGUE
+from csflow.store.opening import Store, open_store
+from csflow.values import Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from csflow.flow.definition import Definition
+
+VERSION = "0.1.0"
+
+
+class Csflow:
+    """A project folder, opened lazily: nothing is read before it is asked for."""
+
+    def __init__(self, project: Path, *, database: str | None = None, provided: Iterable[str] = ()) -> None:
+        self.project = project.resolve()
+        self._database = database
+        self._provided = frozenset(provided)
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What the project is loaded among: packs, facts of the store, what plugins provide."""
+        return Surroundings(CATALOGUE, shipped_packs(), self._provided, country_holidays, VERSION)
+
+    @cached_property
+    def definition(self) -> Definition:
+        """The checked definition, from the cache where nothing changed. DefinitionError where it is wrong."""
+        return load_cached(self.project, self.surroundings)
+
+    @cached_property
+    def store(self) -> Store:
+        """The project's database, opened; created on first use. StoreError where it cannot be used."""
+        return open_store(self.database, project=self.project)
+
+    @property
+    def database(self) -> str | None:
+        """The address of the database: as asked for, else what the project says, else None (a file beside it)."""
+        return self._database or self.definition.tree.get("database")
+
+    @property
+    def zone(self) -> Zone:
+        """The project's zone: it decides which day a moment falls on."""
+        return Zone(self.definition.zone)
+
+    def validate(self) -> Loaded:
+        """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
+        return load(self.project, self.surroundings)
+
+    def close(self) -> None:
+        """Let go of the database, if it was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+def find_project(start: Path) -> Path:
+    """The folder with a csflow.yaml that is ``start`` or lies above it. UsageError where there is none."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    raise UsageError(
+        f"no {PROJECT_FILE} in {start} or above: name a project with --project, or make one with csflow init"
+    )
+
+
+def project_at(folder: Path) -> Path:
+    """The named folder, if it holds a project. UsageError where it does not."""
+    if not (folder / PROJECT_FILE).is_file():
+        raise UsageError(f"no {PROJECT_FILE} in {folder}: csflow init {folder} makes a project there")
+    return folder.resolve()
+
+
+def shipped_packs() -> dict[str, Path]:
+    """The packs that come with csflow, by name: beside the package in a wheel, in the source tree otherwise."""
+    here = Path(__file__).resolve().parent
+    homes = (here / "configs", here.parents[1] / "configs")
+    home = next((folder for folder in homes if folder.is_dir()), None)
+    if home is None:
+        return {}
+    return {path.name: path for path in sorted(home.iterdir()) if (path / PROJECT_FILE).is_file()}
+
+
+def country_holidays(country: str) -> list[str] | None:
+    """The public holidays of a country (ISO 3166, ``DE`` or ``DE-BY``) as days; None without the extra ``calendar``."""
+    # A heavy, optional library that only a cold load of a calendar with a country needs.
+    try:
+        import holidays  # noqa: PLC0415
+    except ImportError:
+        return None
+    land, _, part = country.partition("-")
+    try:
+        found = holidays.country_holidays(land, subdiv=part or None, years=range(2000, 2051))
+    except (NotImplementedError, KeyError, ValueError):
+        return None
+    return sorted(day.isoformat() for day in found)

@@ -1,0 +1,171 @@
+"""The command line: commands are listed in a table and imported only when one is called.
+
+`--help` imports click and the standard library, nothing else. What goes wrong in an expected way becomes one line on
+stderr and an exit code here, at this one place.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from csflow.app import Csflow
+
+# name → (module:attribute, one line for --help). A command stands here only when it works.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("csflow.cli.project:init", "Make a folder with a project that works."),
+    "validate": ("csflow.cli.project:validate", "Check the project's YAML and say all that is wrong."),
+    "schema": ("csflow.cli.project:schema", "Print the JSON Schema of the YAML, for editors."),
+}
+
+EPILOG = "Begin with:  csflow init my-project  –  then  csflow validate my-project"
+
+
+class Here:
+    """What the options before the command say: which project, which database. Opens the project when asked."""
+
+    def __init__(self, project: Path | None, database: str | None) -> None:
+        self.project, self.database = project, database
+
+    def folder(self, named: Path | None = None) -> Path:
+        """The project's folder: named, from --project, or found from the current folder upwards."""
+        from csflow.app import find_project, project_at  # noqa: PLC0415  # SQLAlchemy comes with it
+
+        chosen = named or self.project
+        return find_project(Path()) if chosen is None else project_at(chosen)
+
+    def open(self, named: Path | None = None) -> Csflow:
+        """The project, opened; it is closed when the command ends."""
+        from csflow.app import Csflow  # noqa: PLC0415  # SQLAlchemy comes with it
+
+        app = Csflow(self.folder(named), database=self.database)
+        click.get_current_context().call_on_close(app.close)
+        return app
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and one place for errors and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names of the table, in its order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return the command; None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The called command; for an unknown one the nearest name is told."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415  # only a mistake needs it
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f": did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"no command '{args[0]}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        """Run, and end the process with the exit code; a command may return its own (decisions, 27)."""
+        extra["standalone_mode"] = False
+        sys.exit(_guarded(lambda: super(LazyGroup, self).main(args, *rest, **extra)))
+
+
+def _guarded(run: Any) -> int:
+    from csflow.errors import CsflowError  # noqa: PLC0415  # beside click, so that a bare --help stays bare
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
+    try:
+        result = run()
+        sys.stdout.flush()
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" ({context.command_path} --help)" if context else ""
+        click.echo(f"csflow: {' '.join(error.format_message().split())}{hint}", err=True)
+        return 2 if error.exit_code in {1, 2} else error.exit_code
+    except CsflowError as error:
+        _say(error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("csflow: interrupted; whole chunks are written, nothing is half done", err=True)
+        return 130
+    except BrokenPipeError:
+        _leave_quietly()
+        return 0
+    except OSError as error:
+        click.echo(f"csflow: {error.filename or 'file or network'}: {error.strerror or error}", err=True)
+        return 6
+    return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _say(error: Exception) -> None:
+    problems = getattr(error, "problems", None)
+    if problems is None:
+        click.echo(f"csflow: {error}", err=True)
+        return
+    for problem in problems:
+        click.echo(str(problem), err=True)
+
+
+def _leave_quietly() -> None:
+    """The reader of our output went away: nothing more is written, not even by Python when it ends."""
+    import os  # noqa: PLC0415  # at the very end only
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(143)
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version  # noqa: PLC0415  # costs as much as click itself
+
+    click.echo(f"csflow {version('csflow')}")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--project",
+    metavar="DIR",
+    envvar="CSFLOW_PROJECT",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The project's folder; else the one with a csflow.yaml here or above.  [env: CSFLOW_PROJECT]",
+)
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="CSFLOW_DATABASE",
+    help="The database; else what the project says, else csflow.db in its folder.  [env: CSFLOW_DATABASE]",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version and exit."
+)
+@click.pass_context
+def main(ctx: click.Context, project: Path | None, database: str | None) -> None:
+    """Customer success as code: lifecycles in YAML drive every customer from signing to renewal."""
+    ctx.obj = Here(project, database)

@@ -1,0 +1,85 @@
+"""Options that several commands share, and how their words become values."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from csflow.errors import UsageError
+from csflow.values import Instant, Zone, day
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def format_option(function: F) -> F:
+    """``--format text|json|jsonl``: text for people, JSON for scripts; the parameter is ``output``."""
+    return click.option(
+        "--format",
+        "output",
+        type=click.Choice(["text", "json", "jsonl"]),
+        default="text",
+        show_default=True,
+        help="text for people, json or jsonl (one object a line) for scripts.",
+    )(function)
+
+
+def as_of_option(function: F) -> F:
+    """``--as-of``: a day (its end, in the project's zone) or an instant; read it with `instant_of`."""
+    return click.option(
+        "--as-of",
+        metavar="DAY|INSTANT",
+        help="The day (2026-01-31, to its end) or instant (2026-01-31T14:30) to look at.  [default: now]",
+    )(function)
+
+
+def by_option(function: F) -> F:
+    """``--by``: who does it; else CSFLOW_ACTOR, else the user of the operating system."""
+    return click.option(
+        "--by",
+        "actor",
+        metavar="PERSON",
+        envvar="CSFLOW_ACTOR",
+        default=_system_user,
+        help="Who does this.  [env: CSFLOW_ACTOR; default: the user of the operating system]",
+    )(function)
+
+
+def _system_user() -> str:
+    import getpass  # noqa: PLC0415  # few commands need it
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+def now() -> Instant:
+    """The clock: microseconds since 1970-01-01 UTC. Only the faces read it."""
+    return time.time_ns() // 1_000
+
+
+def instant_of(text: str | None, zone: Zone) -> Instant:
+    """The instant that ``--as-of`` means; now without one. A day means its last microsecond in the zone.
+
+    A time without an offset is one of the zone. UsageError for anything else.
+    """
+    if text is None:
+        return now()
+    try:
+        if len(text) == len("2026-01-31"):
+            return zone.end_of(day(text))
+        return zone.instant(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        message = f"--as-of '{text}' is neither a day nor an instant: write 2026-01-31 or 2026-01-31T14:30"
+        raise UsageError(message) from None
+
+
+def print_json(data: Any) -> None:
+    """Data as JSON, for scripts: indented on a terminal, one line in a pipe."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
