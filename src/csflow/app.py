@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,7 @@ def country_holidays(country: str) -> list[str] | None:
     """The public holidays of a country (ISO 3166, ``DE`` or ``DE-BY``) as days; None without the extra ``calendar``."""
     # A heavy, optional library that only a cold load of a calendar with a country needs.
     try:
-        import holidays  # noqa: PLC0415
+        holidays = import_module("holidays")
     except ImportError:
         return None
     land, _, part = country.partition("-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.definition import Deadline, Effect
@@ -13,6 +13,10 @@ from csflow.flow.types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from csflow.flow.expressions import Expression
+
+    from csflow.flow.expressions import Expression
 
 VERBS = ("task", "notify", "open", "set", "trigger", "uses")
 SUBJECT_KINDS = ("customer", "contract", "contact", "person", "organisation")
@@ -37,6 +41,7 @@ class Hand:
     subject: str
     field_types: dict[str, Type]
     has_clock: bool
+    dates: dict[str, Expression] = field(default_factory=dict)  # facts that due times hang on
 
     @property
     def path(self) -> Path:
@@ -127,8 +132,8 @@ class Hand:
             if target is None or target not in self.site.names.flows:
                 yield name, self._free(at, value)
             elif self.site.chosen(at, name, self.site.names.flows[target].fields, f"field of {target}", on_key=True):
-                kind = self.site.names.flows[target].fields[name]
-                yield name, self.site.setting(at, value, kind, subject=self.subject, flow=self.flow)
+                own = self.site.names.flows[target].fields[name]
+                yield name, self.site.setting(at, value, own, subject=self.subject, flow=self.flow)
         if verb == "set":
             for name, value in written["set"].items():
                 kind = self._settable((*path, "set", name), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from csflow.errors import ExpressionError
@@ -9,7 +10,7 @@ from csflow.flow.checking import ANY
 from csflow.flow.definition import Metric
 from csflow.flow.expressions import Expression, bands, choose, weights
 from csflow.flow.names import nearest
-from csflow.flow.sites import QUIET, Path, Site, Tree, section
+from csflow.flow.sites import Path, Site, Tree, section
 from csflow.flow.types import NUMBER, NUMBERS, Type
 from csflow.values import Length, parse_length, parse_money, parse_share
 
@@ -32,7 +33,7 @@ class MetricBuilder:
         self.site.names.metric_type = self.type_of
 
     def type_of(self, name: str) -> Type:
-        """The metric's type: declared, given by its words, or inferred. A circle of inferences raises ExpressionError."""
+        """The metric's type: declared, given by its words, or inferred; a circle raises ExpressionError."""
         content = self.site.tree["metrics"][name]
         quick = declared_type(content)
         if quick is not None:
@@ -161,7 +162,7 @@ class MetricBuilder:
                 return []
             row.append((word, number, above))
         places = [(number, above) for _, number, above in row]
-        if any(one >= other for one, other in zip(places, places[1:], strict=False)):
+        if any(one >= other for one, other in pairwise(places)):
             shown = ", ".join(str(begin) for begin in written.values())
             self.site.wrong(path, f"bands begin at rising, different values; found {shown}")
             return []
@@ -265,6 +266,3 @@ def declared_type(content: Tree) -> Type | None:
     if name is None:
         return None
     return Type(name, tuple(str(word) for word in content.get("choices") or ()))
-
-
-__all__ = ["QUIET", "MetricBuilder", "declared_type"]

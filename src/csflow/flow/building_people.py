@@ -115,14 +115,15 @@ def build_messages(site: Site) -> dict[str, Message]:
         path: Path = ("messages", name)
         uses: list[tuple[str, str | None]] = [*site.message_uses.get(name, [])] or [("contact", None)]
         made = [
-            Message(
-                name, **{part: _template(site, (*path, part), content.get(part), use) for part in ("title", "text")}
+            (
+                _template(site, (*path, "title"), content.get("title"), use),
+                _template(site, (*path, "text"), content.get("text"), use),
             )
             for use in dict.fromkeys(uses)
         ]
         for part in ("title", "text"):
             site.labels((*path, part), content.get(part))
-        messages[name] = Message(name, made[0].title, made[0].text, content.get("via"))
+        messages[name] = Message(name, *made[0], content.get("via"))
     return messages
 
 

@@ -168,6 +168,7 @@ class Flow:
     mirrors: str | None = None
     renamed: dict[str, str] = field(default_factory=dict)  # old stage → new stage (renamed_from)
     migrate: dict[str, dict[str, str]] = field(default_factory=dict)  # dropped stage → {to, clock}
+    dates: dict[str, Expression] = field(default_factory=dict)  # facts that deadlines hang on, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pydantic import (
 from csflow.flow.reading import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
@@ -133,7 +133,7 @@ def _wrapped(item: Item, key: str) -> Item:
     return Item({key: inner}, item.file, item.line, item.column, item.key_line, item.key_column)
 
 
-def _one_of(form: Form, ways: dict[str, tuple[str, ...]], sentence: str) -> None:
+def _one_of(form: Form, ways: Mapping[str, tuple[str, ...]], sentence: str) -> None:
     """Exactly one of the ways is there; a way is there when any of its keys is."""
     given = [way for way, keys in ways.items() if any(getattr(form, key) is not None for key in keys)]
     if len(given) != 1:

@@ -88,7 +88,7 @@ def resolve_variants(flows: dict[str, Item], report: Report) -> dict[str, Item]:
 
 
 def settle(tree: Item, report: Report) -> None:
-    """Put things in their places after merging: ``otherwise`` last, merged bands rising, stages where ``follows`` says."""
+    """Put things in their places: ``otherwise`` last, merged bands rising, stages where ``follows`` says."""
     metrics = tree.value.get("metrics")
     if metrics is not None and isinstance(metrics.value, dict):
         for metric in metrics.value.values():

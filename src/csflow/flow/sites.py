@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 Tree = dict[str, Any]
 T = TypeVar("T")
-QUIET = "\0"  # the message of a problem that was told somewhere else already
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,7 @@ class Site:
 
     def wrong(self, path: Path, message: str, *, offset: int = 0, on_key: bool = False, warning: bool = False) -> None:
         """Note a problem and go on."""
-        if QUIET not in message:
-            self.found.append(Found(path, message, offset, on_key, warning))
+        self.found.append(Found(path, message, offset, on_key, warning))
 
     def expression(
         self, path: Path, text: Any, *, subject: str, flow: str | None = None, use: str = "guard",
