@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from csflow.errors import ExpressionError
 from csflow.flow import nodes as n
 from csflow.flow.checking import ANY, Checker, Handler, as_condition
 from csflow.flow.names import nearest
 from csflow.flow.types import BOOLEAN, DATE, LENGTH, NUMBER, NUMBERS, TIME, Type
-from csflow.values import UNITS, Length
+from csflow.values import UNITS, Length, length_text, parse_length
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _arguments(checker: Checker, tree: ast.Call, least: int, most: int | None = None) -> list[ast.expr]:
@@ -34,8 +37,11 @@ def _length_of(unit: str) -> Handler:
         amount = _number(checker, _arguments(checker, tree, 1)[0])
         if amount < 0 or (amount != int(amount) and unit not in ("hours", "minutes", "working_hours")):
             raise ExpressionError(f"{unit}(…) takes a whole number from 0", checker.at(tree))
-        value = int(amount) if amount == int(amount) else amount
-        return n.Const(LENGTH, checker.at(tree), Length(value, unit))  # type: ignore[arg-type]
+        length = Length(int(amount) if amount == int(amount) else amount, unit)
+        try:
+            return n.Const(LENGTH, checker.at(tree), parse_length(length_text(length)))
+        except ValueError as error:
+            raise ExpressionError(str(error), checker.at(tree)) from None
 
     return handle
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 
 from csflow.errors import ExpressionError
 from csflow.flow import nodes as n
 from csflow.flow.names import Scope, nearest
 from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, NUMBERS, SHARE, TEXT, TIME, WORDS, Type
-from csflow.values import Length, minor_digits
+from csflow.values import Length, to_minor
 
 ANY = Type("?")  # the type of what was wrong already: fits everything, so that one mistake is told once
 OPERATORS: dict[type[ast.cmpop], str] = {
@@ -19,7 +20,9 @@ OPERATORS: dict[type[ast.cmpop], str] = {
 SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 LARGEST = 1e15
-MOST_PRODUCTS = 12  # so that no product of facts can leave the range of a double
+DEEPEST = 60
+MOST_PRODUCTS = 8  # of facts up to 10^15: so none can leave the range of a double, where PostgreSQL raises
+DEEPEST_EXTREMES = 4  # each level of min() and max() doubles the SQL
 SPELLED = {
     "Mod": "%", "Pow": "**", "FloorDiv": "//", "IfExp": "if", "Subscript": "[ ]", "Is": "is", "MatMult": "@",
 }  # fmt: skip
@@ -43,15 +46,15 @@ class Checker:
         self.each: str | None = None
         self.watching = False
         self.products = 0
+        self.depth = 0
         self.problems: list[tuple[str, int]] = []
-        self._ascii = text.isascii()
+        self._indent = len(text) - len(text.lstrip())
+        self._bytes = None if text.isascii() else text.lstrip().encode()
 
     def at(self, tree: ast.expr) -> int:
         """Offset in characters (Python counts bytes)."""
-        if self._ascii:
-            return tree.col_offset
-        line = self.text.split("\n")[tree.lineno - 1]
-        return len(line.encode()[: tree.col_offset].decode(errors="ignore"))
+        offset = tree.col_offset
+        return self._indent + (offset if self._bytes is None else len(self._bytes[:offset].decode(errors="ignore")))
 
     def check(self, tree: ast.expr) -> n.Node:
         """The checked node of a syntax tree."""
@@ -59,7 +62,13 @@ class Checker:
         if method is None:
             word = type(tree).__name__
             raise ExpressionError(f"{SPELLED.get(word, word)} is not in the language", self.at(tree))
-        node: n.Node = method(tree)
+        if self.depth >= DEEPEST:
+            raise ExpressionError(f"nested deeper than {DEEPEST} levels", self.at(tree))
+        self.depth += 1
+        try:
+            node: n.Node = method(tree)
+        finally:
+            self.depth -= 1
         return node
 
     def condition(self, tree: ast.expr) -> n.Node:
@@ -74,7 +83,7 @@ class Checker:
     def _constant(self, tree: ast.Constant) -> n.Node:
         at, value = self.at(tree), tree.value
         if isinstance(value, complex):
-            return n.Const(SHARE, at, _two_decimals(value.imag))
+            return n.Const(SHARE, at, float(Decimal(repr(value.imag)) / 100))
         if isinstance(value, str):
             return n.Const(TEXT, at, value)
         if isinstance(value, bool) or value is None:
@@ -141,7 +150,11 @@ class Checker:
         inner = self.check(tree.operand)
         if not isinstance(tree.op, ast.USub) or not isinstance(inner, n.Const) or isinstance(inner.value, str):
             raise ExpressionError("a sign stands before a number", at)
-        return n.Const(inner.type, at, -(inner.value or 0))
+        if inner.type == ANY:
+            return inner
+        if isinstance(inner.value, Length | bool | None):
+            raise ExpressionError("a sign stands before a number", at)
+        return n.Const(inner.type, at, -inner.value, inner.currency)
 
     def _binop(self, tree: ast.BinOp) -> n.Node:
         at, sign = self.at(tree), SIGNS.get(type(tree.op))
@@ -162,9 +175,9 @@ class Checker:
         return n.Arithmetic(self._result(sign, left, right), at, sign, left, right)
 
     def _shift(self, left: n.Node, right: n.Const, *, minus: bool, at: int) -> n.Node:
-        length = right.value
-        assert isinstance(length, Length)  # noqa: S101  # constants of type length hold nothing else
-        return n.Shift(left.type, at, left, length, minus)
+        if not isinstance(right.value, Length):
+            raise ExpressionError("a length stands here: days(14), months(3)", right.at)
+        return n.Shift(left.type, at, left, right.value, minus)
 
     def _result(self, sign: str, left: n.Node, right: n.Node) -> Type:
         a, b = left.type.name, right.type.name
@@ -213,8 +226,9 @@ class Checker:
 
     def _member(self, item: n.Node, right: ast.expr, *, negated: bool, at: int) -> n.Node:
         if isinstance(right, ast.Name) and right.id == "period":
-            shift = item.length if isinstance(item, n.Shift) and not item.minus else None
-            inner = item.item if isinstance(item, n.Shift) and shift is not None else item
+            shift, inner = None, item
+            if isinstance(item, n.Shift) and not item.minus and item.length.calendar:
+                shift, inner = item.length, item.item
             if inner.type.name not in (*n.DAY_TYPES, ANY.name):
                 raise ExpressionError(f"only a date or a time lies in a period, not a {inner.type}", item.at)
             if self.scope.subject != "book":
@@ -232,6 +246,9 @@ class Checker:
             one = self._align(item, value, "==", at)[1]
             if isinstance(one, n.Const):
                 fitted.append(one)
+        if any(one.currency for one in fitted):  # its rate is known only at the moment of asking
+            some = n.Or(BOOLEAN, at, tuple(n.Compare(BOOLEAN, at, "==", item, one) for one in fitted))
+            return n.Not(BOOLEAN, at, some) if negated else some
         return n.OneOf(BOOLEAN, at, item, tuple(fitted), negated)
 
     def compare(self, op: str, left: n.Node, right: n.Node, at: int) -> n.Node:
@@ -264,6 +281,8 @@ class Checker:
             return n.DaysBetween(NUMBER, node.at, node.start, node.end)
         if isinstance(node, n.Const) and isinstance(node.value, Length) and node.value.unit in ("days", "weeks"):
             return n.Const(NUMBER, node.at, float(node.value.amount) * (7 if node.value.unit == "weeks" else 1))
+        if isinstance(node, n.Read):  # a length that csflow computed is kept in days
+            return n.Read(NUMBER, node.at, node.fact)
         raise ExpressionError("months never compare with days except through since() and until()", node.at)
 
     def _shifted(self, op: str, left: n.Node, right: n.Node, at: int) -> n.Node | None:
@@ -271,10 +290,8 @@ class Checker:
         if isinstance(right, n.Shift) and isinstance(left, n.Clockface):
             left, right, op = right, left, MIRRORED[op]
         if isinstance(left, n.Shift) and isinstance(right, n.Clockface) and left.type == right.type:
-            flipped = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}.get(op, op)
-            if left.minus:
-                return n.Elapsed(BOOLEAN, at, left.item, flipped, left.length, until=True)
-            return n.Elapsed(BOOLEAN, at, left.item, flipped, left.length, until=False)
+            flipped = op if left.minus else {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}.get(op, op)
+            return n.Elapsed(BOOLEAN, at, left.item, flipped, left.length, until=left.minus)
         for side in (left, right):
             if isinstance(side, n.Shift):
                 _whole(side)
@@ -294,7 +311,7 @@ class Checker:
             return left, self._day(left, right)
         if {a, b} == {"share", "number"}:
             return left, self._share(left, right)
-        if a in WORDS and b in WORDS or a == b:
+        if (a in WORDS and b in WORDS) or a == b:
             return left, right
         if "money" in (a, b) and {a, b} & {"number", "share"}:
             amount = next((f"{x.value:g}" for x in (left, right) if isinstance(x, n.Const) and x.type != MONEY), "…")
@@ -331,9 +348,9 @@ class Checker:
 
     def fit(self, node: n.Node, kind: Type) -> n.Node:
         """The node where a value of that type is expected."""
-        if node.type.name == kind.name and kind.name != "choice" or ANY in (node.type, kind):
+        if (node.type.name == kind.name and kind.name != "choice") or ANY in (node.type, kind):
             return node
-        if kind.name == "time" and node.type.name == "date" or kind.name == "text" and node.type.name in WORDS:
+        if (kind.name == "time" and node.type.name == "date") or (kind.name == "text" and node.type.name in WORDS):
             return node
         if kind.name in ("number", "share") and node.type.name in ("number", "share"):
             return self._share(n.Const(kind, node.at, None), node) if isinstance(node, n.Const) else node
@@ -357,15 +374,28 @@ class Checker:
     def money(self, amount: float, currency: str | None, at: int) -> n.Const:
         """A constant amount in minor units of its currency."""
         own = self.scope.names.currency
-        minor = amount * 10 ** minor_digits(currency or own)
+        minor = float(to_minor(amount, currency or own))
         return n.Const(MONEY, at, minor, None if currency in (None, own) else currency)
 
+    def finish(self, node: n.Node) -> None:
+        """What can only be judged when the whole expression is known; ExpressionError for the first wrong part."""
+        for part in node.walk():
+            if isinstance(part, n.Shift):
+                _whole(part)
+            elif isinstance(part, n.Const) and isinstance(part.value, Length):
+                raise ExpressionError("a length alone says nothing: compare it with since(…) or until(…)", part.at)
+            elif isinstance(part, n.Span) and (part is not node or self.scope.use != "metric"):
+                raise ExpressionError("compare since() or until() with a length", part.at)
+        if _extremes(node) > DEEPEST_EXTREMES:
+            raise ExpressionError(f"min() and max() are nested at most {DEEPEST_EXTREMES} deep", node.at)
 
-def _two_decimals(percent: float) -> float:
-    return percent / 100
+
+def _extremes(node: n.Node) -> int:
+    return max((_extremes(part) for part in node.parts()), default=0) + isinstance(node, n.Extreme)
 
 
 def _whole(shift: n.Shift) -> None:
-    if shift.length.unit in ("days", "weeks") or shift.type.name == "time" and shift.length.unit in ("hours", "minutes"):
+    if shift.length.unit in ("days", "weeks") or (shift.length.clock and shift.type.name == TIME.name):
         return
-    raise ExpressionError("months are added to a date only where it is compared with today, now or a period", shift.at)
+    unit, where = shift.length.unit.replace("_", " "), "only where it is compared with today, now or a period"
+    raise ExpressionError(f"{unit} are added to a {shift.type} {where}", shift.at)

@@ -5,14 +5,17 @@ Must agree with the SQL back end on every input; the property tests hold the two
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from csflow.flow import nodes as n
 from csflow.flow.moments import Moment
-from csflow.flow.types import Fact
-from csflow.values import Day, Instant, Length, add
+from csflow.values import DAY_US, Day, Instant, Length, add
+
+if TYPE_CHECKING:
+    from csflow.flow.types import Fact
 
 Value = Any  # float, int, str, bool, or None for unknown
 SpanRow = tuple[bool | None, Instant, Instant | None, Instant | None]  # truth, since, false_until, first_true
@@ -73,6 +76,13 @@ def _read(node: n.Read) -> Function:
             return None if value is None else bool(value)
 
         return read
+    if fact.type.name in n.DAY_TYPES:  # kept as doubles where people or metrics fill them
+
+        def whole(facts: Facts, _moment: Moment) -> Value:
+            value = facts.value(fact)
+            return None if value is None else int(value)
+
+        return whole
     return lambda facts, _moment: facts.value(fact)
 
 
@@ -123,7 +133,7 @@ def _or(node: n.Or) -> Function:
 
 
 def _compare(node: n.Compare) -> Function:
-    if isinstance(node.left, n.Aggregate) or isinstance(node.right, n.Aggregate):
+    if n.ranged(node.left) or n.ranged(node.right):
         return _compare_ranges(node)
     left, right, op = function(node.left), function(node.right), OPS[node.op]
 
@@ -160,7 +170,7 @@ def range_truth(op: str, a: tuple[Any, Any], b: tuple[Any, Any]) -> bool | None:
 
 def bounds(node: n.Node) -> Callable[[Facts, Moment], tuple[Value, Value] | None]:
     """The least and the greatest value it may have, or None when that is unknown."""
-    if isinstance(node, n.Aggregate) and node.fn in ("count", "sum"):
+    if isinstance(node, n.Aggregate) and n.ranged(node):
         return _total(node)
     plain = function(node)
 
@@ -172,29 +182,45 @@ def bounds(node: n.Node) -> Callable[[Facts, Moment], tuple[Value, Value] | None
 
 
 def _total(node: n.Aggregate) -> Callable[[Facts, Moment], tuple[Value, Value] | None]:
-    cond = function(node.cond) if node.cond is not None else None
-    value = function(node.value) if node.value is not None else None
+    cond = function(node.cond) if node.cond is not None else _always
+    value, scale = (function(node.value), n.scale(node.value)) if node.value is not None else (_one, 1.0)
 
     def total(facts: Facts, moment: Moment) -> tuple[Value, Value] | None:
         if node.thing in moment.unfed:
             return None
-        low = high = 0
+        low = high = 0.0
         for row in facts.rows(node.thing):
-            holds = True if cond is None else cond(row, moment)
+            holds = cond(row, moment)
             if holds is False:
                 continue
-            amount = 1 if value is None else value(row, moment)
+            amount = value(row, moment)
             if amount is None:
                 return None
-            low += amount if holds else min(amount, 0)
-            high += amount if holds else max(amount, 0)
-        return low, high
+            grains = rounded(amount * scale)
+            low += grains if holds else min(grains, 0.0)
+            high += grains if holds else max(grains, 0.0)
+        return low / scale, high / scale
 
     return total
 
 
+def rounded(value: float) -> float:
+    """To the nearest whole number, halves away from zero: sums of these are exact in any order, on every database."""
+    if abs(value) >= n.LARGEST_EXACT:
+        return float(value)
+    return math.copysign(math.floor(abs(value) + 0.5), value)
+
+
+def _always(_facts: Facts, _moment: Moment) -> Value:
+    return True
+
+
+def _one(_facts: Facts, _moment: Moment) -> Value:
+    return 1.0
+
+
 def _aggregate(node: n.Aggregate) -> Function:
-    if node.fn in ("count", "sum"):
+    if n.ranged(node):
         total = _total(node)
 
         def exact(facts: Facts, moment: Moment) -> Value:
@@ -202,37 +228,38 @@ def _aggregate(node: n.Aggregate) -> Function:
             return found[0] if found is not None and found[0] == found[1] else None
 
         return exact
-    cond = function(node.cond) if node.cond is not None else None
-    assert node.value is not None  # noqa: S101  # only count has none
-    value = function(node.value)
-    return _average(node.thing, value, cond) if node.fn == "average" else _first(node, value, cond)
+    cond = function(node.cond) if node.cond is not None else _always
+    value = function(node.value) if node.value is not None else _one
+    if node.fn == "average":
+        return _average(node.thing, value, cond, n.scale(node.value))
+    return _first(node, value, cond)
 
 
-def _average(thing: str, value: Function, cond: Function | None) -> Function:
+def _average(thing: str, value: Function, cond: Function, scale: float) -> Function:
     def average(facts: Facts, moment: Moment) -> Value:
         if thing in moment.unfed:
             return None
         total, many = 0.0, 0
         for row in facts.rows(thing):
-            holds = True if cond is None else cond(row, moment)
+            holds = cond(row, moment)
             if holds is False:
                 continue
             amount = value(row, moment)
             if holds is None or amount is None:
                 return None
-            total, many = total + amount, many + 1
-        return total / many if many else None
+            total, many = total + rounded(amount * scale), many + 1
+        return total / scale / many if many else None
 
     return average
 
 
-def _first(node: n.Aggregate, value: Function, cond: Function | None) -> Function:
+def _first(node: n.Aggregate, value: Function, cond: Function) -> Function:
     def first(facts: Facts, moment: Moment) -> Value:
         if node.thing in moment.unfed:
             return None
         rows = facts.rows(node.thing)
         for row in rows if node.fn == "first" else reversed(rows):
-            holds = True if cond is None else cond(row, moment)
+            holds = cond(row, moment)
             if holds is None:
                 return None
             if holds:
@@ -254,7 +281,7 @@ def border_truth(op: str, value: int, before: int, reached: int, *, until: bool)
 def _elapsed(node: n.Elapsed) -> Function:
     item = function(node.item)
     time = node.item.type.name == "time"
-    never = isinstance(node.item, n.Read) and node.item.fact.kind == "activity" or _is_activity(node.item)
+    never = n.may_be_never(node.item)
 
     def elapsed(facts: Facts, moment: Moment) -> Value:
         value = item(facts, moment)
@@ -266,10 +293,6 @@ def _elapsed(node: n.Elapsed) -> Function:
         return _never(node.op, facts.first_day(), moment, before, reached)
 
     return elapsed
-
-
-def _is_activity(node: n.Node) -> bool:
-    return isinstance(node, n.Read) and node.fact.owner == "activity"
 
 
 def _never(op: str, first: Day | None, moment: Moment, before: int, reached: int) -> bool | None:
@@ -316,12 +339,6 @@ def _within(node: n.Within) -> Function:
     return within
 
 
-
-
-
-
-
-
 def _isknown(node: n.IsKnown) -> Function:
     item = function(node.item)
     return lambda facts, moment: (item(facts, moment) is not None) == node.known
@@ -342,7 +359,9 @@ def _arithmetic(node: n.Arithmetic) -> Function:
 
 def _shift(node: n.Shift) -> Function:
     item, way = function(node.item), -1 if node.minus else 1
-    amount = node.length.amount * {"days": 1, "weeks": 7, "hours": 3_600_000_000, "minutes": 60_000_000}[node.length.unit]
+    amount = (
+        node.length.amount * {"days": 1, "weeks": 7, "hours": 3_600_000_000, "minutes": 60_000_000}[node.length.unit]
+    )
     if node.item.type.name == "time" and node.length.unit in ("days", "weeks"):
         amount *= 86_400_000_000
 
@@ -351,6 +370,19 @@ def _shift(node: n.Shift) -> Function:
         return None if value is None else value + way * int(amount)
 
     return shift
+
+
+def _span(node: n.Span) -> Function:
+    item, time = function(node.item), node.item.type.name == "time"
+
+    def span(facts: Facts, moment: Moment) -> Value:
+        value = item(facts, moment)
+        if value is None:
+            return None
+        days = (moment.now - value) / DAY_US if time else float(moment.today - value)
+        return -days if node.until else days
+
+    return span
 
 
 def _days_between(node: n.DaysBetween) -> Function:
@@ -408,7 +440,7 @@ def _held(node: n.Held) -> Function:
             return None
         truth, since, false_until, _ = row
         _, reached = moment.borders(node.length, until=False, time=True)
-        if truth is not None and not truth or (false_until is not None and false_until > reached):
+        if (truth is not None and not truth) or (false_until is not None and false_until > reached):
             return False
         return True if truth and since <= reached else None
 
@@ -453,8 +485,8 @@ def _points(node: n.Points) -> Function:
 
 
 def _weighted(node: n.Weighted) -> Function:
-    groups = [(g.value, [(w.value, function(part)) for w, part in parts]) for g, parts in node.groups]
-    caps = [(value.value, function(guard)) for value, guard in node.caps]
+    groups = [(g.number, [(w.number, function(part)) for w, part in parts]) for g, parts in node.groups]
+    caps = [(value.number, function(guard)) for value, guard in node.caps]
 
     def score(facts: Facts, moment: Moment) -> Value:
         total = weight = known = every = 0.0
@@ -500,6 +532,7 @@ _MAKERS: dict[type[n.Node], Callable[[Any], Function]] = {
     n.IsKnown: _isknown,
     n.Arithmetic: _arithmetic,
     n.Shift: _shift,
+    n.Span: _span,
     n.DaysBetween: _days_between,
     n.Default: _default,
     n.Extreme: _extreme,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LONGEST = 2_000
-DEEPEST = 60
+_BREAK = re.compile(r"[\n\r\f\v]")
 _SHARE_OR_TEXT = re.compile(r"""'[^']*'|"[^"]*"|(?P<share>\b\d+(?:\.\d+)?%)|(?P<imaginary>\b\d+(?:\.\d+)?[jJ]\b)""")
 
 
@@ -102,12 +103,10 @@ def compile_expression(
             node = as_condition(node)
         elif expect is not None and not checker.problems:
             node = checker.fit(node, expect)
-        if isinstance(node, n.Span) and use != "metric" and not checker.problems:
-            raise ExpressionError("compare since() or until() with a length", node.at)
-    except ExpressionError as error:
-        checker.problems.append((str(error), error.offset))
-    except RecursionError:
-        checker.problems.append((f"nested deeper than {DEEPEST} levels", 0))
+        if not checker.problems:
+            checker.finish(node)
+    except ExpressionError as found:
+        checker.problems.append((str(found), found.offset))
     if checker.problems:
         first, *rest = sorted(checker.problems, key=lambda problem: problem[1])
         error = ExpressionError(*first)
@@ -121,10 +120,14 @@ def _parse(text: str) -> ast.expr:
         raise ExpressionError(f"an expression has at most {LONGEST} characters, this one {len(text)}")
     if imaginary := next((m for m in _SHARE_OR_TEXT.finditer(text) if m["imaginary"]), None):
         raise ExpressionError(f"cannot read '{imaginary[0]}'", imaginary.start())
+    if "#" in _SHARE_OR_TEXT.sub("", text):
+        raise ExpressionError("# has no meaning in an expression", text.index("#"))
     # A share becomes an imaginary number of the same width: the language has no other use for one, positions stay.
-    source = _SHARE_OR_TEXT.sub(lambda m: m[0][:-1] + "j" if m["share"] else m[0], text)
+    source = _SHARE_OR_TEXT.sub(lambda m: m[0][:-1] + "j" if m["share"] else m[0], _BREAK.sub(" ", text))
     try:
-        return ast.parse(source, mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Python only warns of some of what is no number and no text
+            return ast.parse(source.strip(), mode="eval").body
     except SyntaxError as error:
         raise ExpressionError(f"cannot read '{text}'{_hint(text, error)}") from None
     except (RecursionError, MemoryError, ValueError):
@@ -175,17 +178,16 @@ def bands(
     """
     kind = _words(word for _, row in rows for word, _, _ in row if word != "unknown")
 
-    def one(row: list[Band]) -> n.Node:
-        arms = []
+    def one(row: list[Band]) -> n.Choose:
+        arms: list[tuple[n.Node, n.Const]] = []
         for word, begins, above in reversed(row):
-            value = begins if of.type.name != "money" else float(begins)
-            guard = n.Compare(BOOLEAN, 0, ">" if above else ">=", of.node, n.Const(of.type, 0, value))
+            guard = n.Compare(BOOLEAN, 0, ">" if above else ">=", of.node, n.Const(of.type, 0, float(begins)))
             arms.append((guard, n.Const(kind, 0, None if word == "unknown" else word)))
         return n.Choose(kind, 0, tuple(arms), n.Const(kind, 0, None))
 
     if by is None:
         return Expression(of.text, one(rows[0][1]))
-    branches: list[tuple[n.Node, n.Node]] = []
+    branches: list[tuple[n.Node, n.Choose]] = []
     for key, row in sorted(rows, key=lambda item: _rank(item[0]), reverse=True):
         branches.append((_reached(by, key), one(row)))
     return Expression(f"{of.text} by {by.text}", _pick(kind, branches))
@@ -208,11 +210,10 @@ def _reached(by: Expression, key: float | Length | str | None) -> n.Node:
     raise ExpressionError("a row of bands begins at a number, a share or a length, or is a word of `by`")
 
 
-def _pick(kind: Type, branches: list[tuple[n.Node, n.Node]]) -> n.Node:
+def _pick(kind: Type, branches: list[tuple[n.Node, n.Choose]]) -> n.Node:
     """The value of the first branch whose condition holds, as one flat choose: (branch and arm) for every arm."""
     arms: list[tuple[n.Node, n.Const]] = []
     for reached, inner in branches:
-        assert isinstance(inner, n.Choose)  # noqa: S101  # made by `bands` a few lines above
         for guard, word in inner.pairs:
             arms.append((n.And(BOOLEAN, 0, (reached, guard)), word))
         arms.append((reached, inner.otherwise))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from csflow.flow.calendars import Calendar
-from csflow.values import Day, Instant, Length, Zone, latest_end, latest_start
+from csflow.errors import ExpressionError
+from csflow.values import DAY_US, Day, Instant, Length, Zone, latest_end, latest_start
+
+if TYPE_CHECKING:
+    from csflow.flow.calendars import Calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ class Moment:
         """
         key = (length, until, time)
         if key not in self._borders:
-            self._borders[key] = self._time_borders(length, until=until) if time else self._day_borders(length, until=until)
+            self._borders[key] = (
+                self._time_borders(length, until=until) if time else self._day_borders(length, until=until)
+            )
         return self._borders[key]
 
     def _day_borders(self, length: Length, *, until: bool) -> tuple[int, int]:
@@ -55,16 +61,25 @@ class Moment:
         if length.working:
             return self._working(length, self.now - 1, until=until), self._working(length, self.now, until=until)
         if until:
-            return self.zone.add(self.now - 1, length), self.zone.add(self.now, length)
+            return self.zone.latest_end(length, self.now - 1), self.zone.latest_end(length, self.now)
         return self.zone.latest_start(length, self.now - 1), self.zone.latest_start(length, self.now)
 
     def _working(self, length: Length, now: Instant, *, until: bool) -> Instant:
+        """The latest instant whose sum with (or, until, difference from) a working length is at most ``now``."""
         if self.calendar is None:
-            return now
+            raise ExpressionError("working time needs a calendar: name one with `calendar:` in the project's file")
+        calendar, times = self.calendar, -1 if until else 1
+        if not until and length.unit != "working_days" and length.amount:
+            return calendar.add(now, length, times=-1)
+        step = DAY_US  # sums rise with what is added to, so halving finds the last
+        low = high = now
         if until:
-            return self.calendar.add(now, length)
-        low, high = now - 400 * 86_400_000_000, now
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.calendar.add(middle, length) <= now else (low, middle - 1)
+            while calendar.add(high, length, times=times) <= now:
+                low, high, step = high, high + step, step * 2
+        else:
+            while calendar.add(low, length) > now:
+                low, high, step = low - step, low, step * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if calendar.add(middle, length, times=times) <= now else (low, middle)
         return low

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.errors import ExpressionError
 from csflow.flow.types import BOOLEAN, DATE, END, NUMBER, TEXT, TIME, Catalogue, Fact, Type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 CASE_ID = Type("case")  # opaque: one case is or is not another
 RETENTION = (
@@ -42,7 +44,7 @@ class Names:
     year_starts: int = 1
     fields: dict[str, dict[str, tuple[Type, str | None]]] = field(default_factory=dict)
     metrics: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    metric_type: Callable[[str], Type] = lambda _name: NUMBER  # noqa: E731  # replaced by whoever knows the metrics
+    metric_type: Callable[[str], Type] = lambda _name: NUMBER  # replaced by whoever knows the metrics
     flows: dict[str, FlowNames] = field(default_factory=dict)
     vars: dict[str, tuple[Type, Any]] = field(default_factory=dict)
     activities: tuple[str, ...] = ()
@@ -62,7 +64,7 @@ class Scope:
         self.names, self.subject, self.flow, self.use = names, subject, flow, use
 
     def resolve(self, name: str, each: str | None = None) -> Fact:
-        """The fact of a dotted name; ``each`` is the thing that an enclosing count goes over. ExpressionError if none."""
+        """The fact of a dotted name (``each``: the thing an enclosing count goes over); ExpressionError if none."""
         head, _, rest = name.partition(".")
         if each is not None and head == each:
             fact = self._of_thing(each, rest, name)
@@ -90,7 +92,7 @@ class Scope:
         return None
 
     def _last(self, word: str) -> bool:
-        return word in ("last", "last_touch") or word.removeprefix("last_") in self.names.activities and word != ""
+        return word in ("last", "last_touch") or (word.removeprefix("last_") in self.names.activities and word != "")
 
     def _metric(self, name: str) -> Fact | None:
         found = self.names.metrics.get(name)

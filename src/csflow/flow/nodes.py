@@ -6,11 +6,15 @@ number, a time an instant, booleans bool, words text. ``None`` is unknown. ``at`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-from csflow.flow.types import BOOLEAN, DATE, LENGTH, NUMBER, TIME, Fact, Type
-from csflow.values import Length
+from csflow.flow.types import BOOLEAN, DATE, NUMBER, TIME, Fact, Type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from csflow.values import Length
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Node:
             yield from _nodes(getattr(self, spec.name))
 
     def walk(self) -> Iterator[Node]:
-        """This node and all below it."""
+        """The node and all below it."""
         yield self
         for part in self.parts():
             yield from part.walk()
@@ -46,6 +50,11 @@ class Const(Node):
 
     value: float | int | str | bool | Length | None
     currency: str | None = None
+
+    @property
+    def number(self) -> float:
+        """The value of a constant that can only be a number; 0 for anything else."""
+        return float(self.value) if isinstance(self.value, int | float) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ class Elapsed(Node):
 
 @dataclass(frozen=True, slots=True)
 class Span(Node):
-    """``since(x)`` or ``until(x)`` not yet compared: lives only while an expression is being checked."""
+    """``since(x)`` or ``until(x)`` not compared: in days, with a fraction for a time; only a metric may be one."""
 
     item: Node
     until: bool
@@ -236,7 +245,8 @@ class Recorded(Node):
 @dataclass(frozen=True, slots=True)
 class Choose(Node):
     """The word of the first condition that holds; an unknown one before it makes the answer unknown,
-    unless every answer still possible is the same."""
+    unless every answer still possible is the same.
+    """
 
     pairs: tuple[tuple[Node, Const], ...]
     otherwise: Const
@@ -268,5 +278,21 @@ def truth(node: Node) -> bool:
     return node.type.name == BOOLEAN.name
 
 
+def ranged(node: Node) -> bool:
+    """Whether the node is a range where conditions are unknown: a count or a sum."""
+    return isinstance(node, Aggregate) and node.fn in ("count", "sum")
+
+
+def scale(value: Node | None) -> float:
+    """How many grains make one in sums and averages: millionths, but of stored money its own minor units."""
+    return 1.0 if isinstance(value, Read) and value.type.name == "money" else 1e6
+
+
+def may_be_never(node: Node) -> bool:
+    """Whether the fact is the last of something that csflow itself logs, so that there is a *never*."""
+    return isinstance(node, Read) and (node.fact.kind == "activity" or node.fact.owner == "activity")
+
+
+LARGEST_EXACT = 4_503_599_627_370_496.0  # 2^52: doubles from here on are whole numbers
 DAY_TYPES = (DATE.name, TIME.name)
 NUMBER_TYPES = (NUMBER.name, "share", "money")

@@ -46,7 +46,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class SubjectKind:
-    """What the store offers of one kind of subject or of one countable thing: name → type, and how it hangs together."""
+    """What the store offers of one kind of subject or of one countable thing: name → type."""
 
     name: str
     columns: dict[str, Type] = field(default_factory=dict)

@@ -48,7 +48,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     "organisation": {"id": "key", "name": "name"},
     "activity": {"kind": "kind", "at": "at", "person": "person"},
     "task": {
-        "name": "name", "role": "role", "person": "person", "opened_at": "opened_at", "due": "due", "done_at": "done_at",
+        "name": "name", "role": "role", "person": "person", "opened_at": "opened_at", "due": "due",
+        "done_at": "done_at",
     },
 }  # fmt: skip
 SUBJECTS = ("customer", "contract", "contact", "person", "organisation")

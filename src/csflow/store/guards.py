@@ -6,14 +6,15 @@ of values with NULL, month arithmetic – the form written here means the same o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Double,
     Integer,
+    Select,
     Text,
     and_,
     case,
@@ -26,13 +27,20 @@ from sqlalchemy import (
     or_,
     true,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from csflow.flow import nodes as n
 from csflow.flow.types import WORDS
-from csflow.store.reading import Reader
-from csflow.values import Length, latest_start
+from csflow.values import DAY_US, Length, latest_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from csflow.store.reading import Reader
 
 Column = ColumnElement[Any]
+UNKNOWN: Column = cast(null(), Boolean)  # a bare NULL is text to PostgreSQL
 _OPS: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
     ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
@@ -50,9 +58,9 @@ class Translator:
         if isinstance(node, n.Read):
             return self.reader.column(node.fact) == 1
         if isinstance(node, n.Const):
-            return null() if node.value is None else true() if node.value else false()  # type: ignore[return-value]
+            return UNKNOWN if node.value is None else true() if node.value else false()
         if isinstance(node, n.Default):
-            return func.coalesce(self.number_of(node.item), self.number_of(node.fallback)) == 1
+            return self.number_of(node) == 1
         return _CONDITIONS[type(node)](self, node)
 
     def value(self, node: n.Node) -> Column:
@@ -65,52 +73,111 @@ class Translator:
         """A condition as 1, 0 or NULL."""
         if isinstance(node, n.Read):
             return self.reader.column(node.fact)
-        holds = self.condition(node)
-        return case((holds, 1), (not_(holds), 0), else_=null())
+        if isinstance(node, n.Default):
+            return func.coalesce(self.number_of(node.item), self.number_of(node.fallback))
+        return cast(self.condition(node), Integer)
 
     def double(self, node: n.Node) -> Column:
         """A number as a double, so that both databases calculate alike."""
         return cast(self.value(node), Double)
 
     def bounds(self, node: n.Node) -> tuple[Column, Column]:
-        """Least and greatest value; equal but for counts and sums with unknown conditions."""
-        if isinstance(node, n.Aggregate) and node.fn in ("count", "sum"):
+        """Least and greatest value; equal but for counts and sums with conditions that may be unknown."""
+        if isinstance(node, n.Aggregate) and n.ranged(node) and node.cond is not None:
             return self._total(node, least=True), self._total(node, least=False)
         value = self.value(node)
         return value, value
+
+    def total(self, node: n.Aggregate) -> Column:
+        """A count or sum, NULL where it is a range."""
+        if node.cond is None:
+            return self._total(node, least=True)
+        low, high = self.bounds(node)
+        return case((low == high, low), else_=null())
 
     def _total(self, node: n.Aggregate, *, least: bool) -> Column:
         if node.thing in self.moment.unfed:
             return cast(null(), Double)
         inner, statement, _ = self.reader.things(node.thing)
         translator = Translator(inner)
-        cond = translator.condition(node.cond) if node.cond is not None else true()
+        holds = translator.number_of(node.cond) if node.cond is not None else literal(1, Integer)
+        zero = literal(0.0, Double)
         if node.value is None:
-            counted = cond if least else func.coalesce(translator.number_of(node.cond), 1) == 1 if node.cond else true()
-            total: Column = func.sum(case((counted, 1), else_=0))
-            result = func.coalesce(total, 0)
-        else:
-            value = translator.double(node.value)
-            holds = translator.number_of(node.cond) if node.cond is not None else literal(1)
-            doubtful = case((value < 0, value), else_=0.0) if least else case((value > 0, value), else_=0.0)
-            total = func.sum(case((holds == 1, value), (holds.is_(None), doubtful), else_=0.0))
-            lacking = func.sum(case((and_(value.is_(None), or_(holds == 1, holds.is_(None))), 1), else_=0))
-            result = case((lacking > 0, null()), else_=func.coalesce(total, 0.0))
+            counted = holds == 1 if least else func.coalesce(holds, 1) == 1
+            return _scalar(inner, statement.add_columns(cast(func.count(case((counted, 1))), Double)))
+        scale = n.scale(node.value)
+        grains = _rounded(translator.double(node.value), scale)
+        doubtful = _Least(grains, zero) if least else _Greatest(grains, zero)
+        total = func.sum(case((holds == 1, grains), (holds.is_(None), doubtful), else_=zero), type_=Double)
+        lacking = func.count(case((and_(grains.is_(None), func.coalesce(holds, 1) == 1), 1)))
+        result = case((lacking > 0, null()), else_=func.coalesce(total, zero) / literal(scale, Double))
         return _scalar(inner, statement.add_columns(result))
 
 
-def _scalar(inner: Reader, statement: Any) -> Column:
+class _Greatest(FunctionElement[Any]):
+    """The greatest of values, none of which is NULL."""
+
+    inherit_cache = True
+    name = "greatest"
+
+    def __init__(self, *items: Column) -> None:
+        self.type = items[0].type
+        super().__init__(*items)
+
+
+class _Least(_Greatest):
+    """The least of values, none of which is NULL."""
+
+    inherit_cache = True
+    name = "least"
+
+
+@compiles(_Greatest)
+@compiles(_Least)
+def _standard(element: _Greatest, compiler: Any, **options: Any) -> str:
+    return f"{element.name}({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Greatest, "sqlite")
+@compiles(_Least, "sqlite")
+def _sqlite(element: _Greatest, compiler: Any, **options: Any) -> str:
+    word = "min" if isinstance(element, _Least) else "max"
+    return f"{word}({compiler.process(element.clauses, **options)})"
+
+
+class _Rounded(FunctionElement[Any]):
+    """To the nearest whole double, halves away from zero; what is beyond 2^52 is whole already."""
+
+    inherit_cache = True
+    name = "rounded"
+    type = Double()
+
+
+@compiles(_Rounded)
+def _round_away(element: _Rounded, compiler: Any, **options: Any) -> str:
+    value, exact = compiler.process(element.clauses, **options), f"{n.LARGEST_EXACT:.1f}"
+    nearest = f"case when abs(v) >= {exact} then v else sign(v) * floor(abs(v) + 0.5) end"
+    return f"(select {nearest} from (select {value} as v) r)"  # noqa: S608  # pieces that SQLAlchemy compiled
+
+
+@compiles(_Rounded, "sqlite")
+def _round(element: _Rounded, compiler: Any, **options: Any) -> str:
+    return f"round({compiler.process(element.clauses, **options)})"  # SQLite rounds halves away from zero
+
+
+def _rounded(value: Column, scale: float) -> Column:
+    return value if scale == 1.0 else _Rounded(value * literal(scale, Double))
+
+
+def _scalar(inner: Reader, statement: Select[Any]) -> Column:
     """The statement as a scalar subquery over the inner reader's rows, everything else taken from outside."""
     source = inner.source()
-    own = [table for table, _, _ in inner._joins.values()]  # noqa: SLF001  # the room's own rows
-    return statement.select_from(source).correlate_except(source, inner.base, *own).scalar_subquery()  # type: ignore[no-any-return]
+    return statement.select_from(source).correlate_except(source, *inner.tables()).scalar_subquery()
 
 
 def _const(tr: Translator, node: n.Const) -> Column:
     value = node.value
-    if isinstance(value, Length):
-        raise TypeError(value)
-    if value is None:
+    if isinstance(value, Length) or value is None:
         return cast(null(), Text if node.type.name in WORDS else Double)
     if node.currency is not None and isinstance(value, float):
         rate = tr.moment.rates.get(node.currency)
@@ -127,7 +194,7 @@ def _clockface(tr: Translator, node: n.Clockface) -> Column:
 def _compare(tr: Translator, node: n.Compare) -> Column:
     if n.truth(node.left):
         return _OPS[node.op](tr.number_of(node.left), tr.number_of(node.right))  # type: ignore[no-any-return]
-    if not isinstance(node.left, n.Aggregate) and not isinstance(node.right, n.Aggregate):
+    if not n.ranged(node.left) and not n.ranged(node.right):
         return _OPS[node.op](tr.value(node.left), tr.value(node.right))  # type: ignore[no-any-return]
     (a_low, a_high), (b_low, b_high) = tr.bounds(node.left), tr.bounds(node.right)
     op = node.op
@@ -135,19 +202,18 @@ def _compare(tr: Translator, node: n.Compare) -> Column:
         surely = and_(a_low == a_high, b_low == b_high, a_low == b_low)
         never = or_(a_high < b_low, b_high < a_low)
         yes, no = (surely, never) if op == "==" else (never, surely)
-        return case((yes, true()), (no, false()), else_=null())
+        return case((yes, true()), (no, false()), else_=UNKNOWN)
     if op in ("<", "<="):
         (a_low, a_high), (b_low, b_high), op = (b_low, b_high), (a_low, a_high), ">" if op == "<" else ">="
     test = _OPS[op]
-    return case((test(a_low, b_high), true()), (not_(test(a_high, b_low)), false()), else_=null())
+    return case((test(a_low, b_high), true()), (not_(test(a_high, b_low)), false()), else_=UNKNOWN)
 
 
 def _elapsed(tr: Translator, node: n.Elapsed) -> Column:
     item = tr.value(node.item)
     before, reached = tr.moment.borders(node.length, until=node.until, time=node.item.type.name == "time")
     told = _border(node.op, item, before, reached, until=node.until)
-    never = isinstance(node.item, n.Read) and (node.item.fact.kind == "activity" or node.item.fact.owner == "activity")
-    if not never or node.until:
+    if not n.may_be_never(node.item) or node.until:
         return told
     return case((item.is_not(None), told), else_=_never(tr, node.op, before, reached))
 
@@ -167,24 +233,24 @@ def _never(tr: Translator, op: str, before: int, reached: int) -> Column:
 
     def passed(border: int) -> tuple[Column, bool]:
         """(the time without it has come, whether the log reaches back that far)."""
-        return first <= zone.day_of(border + 1) - 1, log is not None and log <= border
+        return first <= zone.day_of(border), log is not None and log <= border
 
     (at_least, known_least), (more, known_more) = passed(reached), passed(before)
-    unknown_first = (first.is_(None), null())
+    unknown_first = (first.is_(None), UNKNOWN)
     if op in ("==", "!="):
-        inside = true() if known_least else null()
+        inside = true() if known_least else UNKNOWN
         arms = [unknown_first, (not_(at_least), false())]
-        arms.append((more, false() if known_more else null()))
+        arms.append((more, false() if known_more else UNKNOWN))
         equal = case(*arms, else_=inside)
         return equal if op == "==" else not_(equal)
     came, known = (at_least, known_least) if op in (">=", "<") else (more, known_more)
-    yes = case(unknown_first, (not_(came), false()), else_=true() if known else null())
+    yes = case(unknown_first, (not_(came), false()), else_=true() if known else UNKNOWN)
     return yes if op in (">=", ">") else not_(yes)
 
 
 def _within(tr: Translator, node: n.Within) -> Column:
     if tr.moment.period is None:
-        return null()  # type: ignore[return-value]
+        return UNKNOWN
     begin, end = tr.moment.period
     item = tr.value(node.item)
     if node.shift is not None:  # x + L >= begin is x > the latest d with d + L <= begin - 1
@@ -197,7 +263,7 @@ def _within(tr: Translator, node: n.Within) -> Column:
 
 def _oneof(tr: Translator, node: n.OneOf) -> Column:
     item = tr.value(node.item)
-    values = [value.value for value in node.values]
+    values = [int(v.value) if isinstance(v.value, bool) else v.value for v in node.values]
     return item.not_in(values) if node.negated else item.in_(values)
 
 
@@ -213,7 +279,7 @@ def _held(tr: Translator, node: n.Held) -> Column:
         (row.c.truth == 0, false()),
         (row.c.false_until > reached, false()),
         (and_(row.c.truth == 1, row.c.since <= reached), true()),
-        else_=null(),
+        else_=UNKNOWN,
     )
 
 
@@ -239,11 +305,9 @@ def _shift(tr: Translator, node: n.Shift) -> Column:
 
 def _extreme(tr: Translator, node: n.Extreme) -> Column:
     items = [tr.value(item) for item in node.items]
-    result = items[0]
-    for item in items[1:]:
-        keep = result >= item if node.largest else result <= item
-        result = case((or_(result.is_(None), item.is_(None)), null()), (keep, result), else_=item)
-    return result
+    unsure = [value.is_(None) for item, value in zip(node.items, items, strict=True) if not isinstance(item, n.Const)]
+    best: Column = _Greatest(*items) if node.largest else _Least(*items)
+    return case((or_(*unsure), null()), else_=best) if unsure else best
 
 
 def _quarter(tr: Translator, node: n.Quarter) -> Column:
@@ -256,26 +320,27 @@ def _quarter(tr: Translator, node: n.Quarter) -> Column:
 
 
 def _aggregate(tr: Translator, node: n.Aggregate) -> Column:
-    if node.fn in ("count", "sum"):
-        low, high = tr.bounds(node)
-        return low if node.cond is None else case((low == high, low), else_=null())
-    if node.thing in tr.moment.unfed:
+    if n.ranged(node):
+        return tr.total(node)
+    if node.thing in tr.moment.unfed or node.value is None:
         return cast(null(), Text if node.type.name in WORDS else Double)
     inner, statement, order = tr.reader.things(node.thing)
     translator = Translator(inner)
-    holds = translator.number_of(node.cond) if node.cond is not None else literal(1)
-    assert node.value is not None  # noqa: S101  # only count has none
+    holds = translator.number_of(node.cond) if node.cond is not None else literal(1, Integer)
     if node.fn == "average":
-        value = translator.double(node.value)
-        doubtful = func.sum(case((or_(holds.is_(None), and_(holds == 1, value.is_(None))), 1), else_=0))
-        total, many = func.sum(case((holds == 1, value))), func.sum(case((holds == 1, 1), else_=0))
-        mean = case((doubtful > 0, null()), else_=total / func.nullif(cast(many, Double), 0.0))
-        return _scalar(inner, statement.add_columns(mean))
+        return _scalar(inner, statement.add_columns(_mean(holds, translator.double(node.value), n.scale(node.value))))
     value = translator.value(node.value)
     if node.fn == "last":
         order = [column.desc() for column in order]
     picked = statement.add_columns(case((holds == 1, value))).where(func.coalesce(holds, 1) == 1)
     return _scalar(inner, picked.order_by(*order).limit(1))
+
+
+def _mean(holds: Column, value: Column, scale: float) -> Column:
+    doubtful = func.count(case((or_(holds.is_(None), and_(holds == 1, value.is_(None))), 1)))
+    total = func.sum(case((holds == 1, _rounded(value, scale))), type_=Double)
+    many = cast(func.count(case((holds == 1, 1))), Double)
+    return case((doubtful > 0, null()), else_=total / literal(scale, Double) / func.nullif(many, literal(0.0, Double)))
 
 
 def _choose(tr: Translator, node: n.Choose) -> Column:
@@ -302,32 +367,52 @@ def tr_word(word: Any) -> Column:
 
 def _points(tr: Translator, node: n.Points) -> Column:
     item = tr.value(node.item)
-    return case(*((item == word, literal(float(points), Double)) for word, points in node.points), else_=null())
+    found = {word: literal(float(points), Double) for word, points in node.points}
+    return case(found, value=item, else_=null()) if found else cast(null(), Double)
 
 
 def _weighted(tr: Translator, node: n.Weighted) -> Column:
     zero = literal(0.0, Double)
-    total = weight = known = zero
-    every = sum(float(g.value or 0) for g, _ in node.groups)  # type: ignore[arg-type]
+    total: Column = zero
+    weight: Column = zero
+    known: Column = zero
+    every = 0.0
     for group, parts in node.groups:
-        own = mean = zero
-        full = 0.0
-        for w, part in parts:
-            value, share = tr.double(part), literal(float(w.value or 0), Double)  # type: ignore[arg-type]
-            full += float(w.value or 0)  # type: ignore[arg-type]
-            own = own + case((value.is_not(None), share), else_=zero)
-            mean = mean + case((value.is_not(None), share * value), else_=zero)
-        mean = mean / func.nullif(own, zero)
-        size = literal(float(group.value or 0), Double)  # type: ignore[arg-type]
-        total = total + case((own > 0, size * mean), else_=zero)
+        own, mean, full = _group(tr, parts)
+        size = literal(group.number, Double)
+        every += group.number
+        total = total + case((own > 0, size * (mean / func.nullif(own, zero))), else_=zero)
         weight = weight + case((own > 0, size), else_=zero)
         known = known + case((own > 0, size * (own / literal(full or 1.0, Double))), else_=zero)
-    enough = and_(weight > 0, known / literal(every or 1.0, Double) >= literal(float(node.needs), Double))
+    enough = and_(weight > 0, known / literal(every or 1.0, Double) >= literal(node.needs, Double))
     result: Column = total / func.nullif(weight, zero)
-    for cap, guard in node.caps:
-        limit = literal(float(cap.value or 0), Double)  # type: ignore[arg-type]
-        result = case((and_(tr.condition(guard), limit < result), limit), else_=result)
+    if node.caps:
+        never = literal(1e300, Double)
+        limits = [case((tr.condition(guard), literal(cap.number, Double)), else_=never) for cap, guard in node.caps]
+        result = _Least(result, *limits)
     return case((enough, result), else_=null())
+
+
+def _group(tr: Translator, parts: tuple[tuple[n.Const, n.Node], ...]) -> tuple[Column, Column, float]:
+    """The weight of a group's known parts, the sum of their weighted values, the weight of all its parts."""
+    own: Column = literal(0.0, Double)
+    mean: Column = literal(0.0, Double)
+    full = 0.0
+    for w, part in parts:
+        value, share = tr.double(part), literal(w.number, Double)
+        full += w.number
+        own = own + case((value.is_not(None), share), else_=literal(0.0, Double))
+        mean = mean + func.coalesce(share * value, literal(0.0, Double))
+    return own, mean, full
+
+
+def _span(tr: Translator, node: n.Span) -> Column:
+    item = tr.double(node.item)
+    if node.item.type.name == "time":
+        days: Column = (literal(float(tr.moment.now), Double) - item) / literal(float(DAY_US), Double)
+    else:
+        days = literal(float(tr.moment.today), Double) - item
+    return -days if node.until else days
 
 
 def _ago(tr: Translator, node: n.Ago) -> Column:
@@ -354,6 +439,7 @@ _VALUES: dict[type[n.Node], Callable[[Translator, Any], Column]] = {
     n.Clockface: _clockface,
     n.Arithmetic: _arithmetic,
     n.Shift: _shift,
+    n.Span: _span,
     n.DaysBetween: lambda tr, node: tr.value(node.end) - tr.value(node.start),
     n.Default: lambda tr, node: func.coalesce(tr.value(node.item), tr.value(node.fallback)),
     n.Extreme: _extreme,

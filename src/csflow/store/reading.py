@@ -6,9 +6,8 @@ meaning everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,12 +27,16 @@ from sqlalchemy import (
     select,
 )
 
-from csflow.flow.moments import Moment
-from csflow.flow.nodes import Condition
 from csflow.flow.types import WORDS, Fact
 from csflow.store import tables as t
 from csflow.store.catalogue import COLUMNS, SUBJECTS
 from csflow.values import parse_length
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from csflow.flow.moments import Moment
+    from csflow.flow.nodes import Condition
 
 Column = ColumnElement[Any]
 
@@ -79,6 +82,10 @@ class Reader:
             source = source.outerjoin(table, on)
         return source
 
+    def tables(self) -> list[FromClause]:
+        """The rows it reads itself, none of which an enclosing statement may lend it."""
+        return [self.base, *(table for table, _, _ in self._joins.values())]
+
     def joined(self, key: Any, table: Any, on: Callable[[Any], Column]) -> Any:
         """The alias joined under this key, joining it the first time."""
         if key not in self._joins:
@@ -100,15 +107,15 @@ class Reader:
         if self.outer is not None and not fact.owner.startswith("each:"):
             return self.outer.stated(fact)
         if fact.kind == "metric":
-            return self._measurement(fact).c.known
-        return self._field(fact).c.stated
+            return self._measurement(fact).c.known  # type: ignore[no-any-return]
+        return self._field(fact).c.stated  # type: ignore[no-any-return]
 
     def _column(self, fact: Fact) -> tuple[Column, Column]:
         owner = fact.owner
         if owner.startswith("each:") and self.each != owner.removeprefix("each:"):
             raise LookupError(fact.name)
         if self.outer is not None and not owner.startswith("each:"):
-            return self.outer._column(fact)
+            return self.outer._column(fact)  # noqa: SLF001  # of the same class
         if fact.kind == "metric":
             row = self._measurement(fact)
             if fact.key in self.book.stale:
@@ -142,7 +149,7 @@ class Reader:
         return self._case_column(self._case(owner), fact.key)
 
     def _row(self, kind: str) -> Any:
-        if self.each == kind or (self.each is None and self.base.name == kind):
+        if self.each == kind or (self.each is None and getattr(self.base, "name", "") == kind):
             return self.base
         subject = self.subject(kind)
         return self.joined(kind, getattr(t, kind), lambda row: row.c.id == subject)
@@ -166,7 +173,7 @@ class Reader:
         return row.c[COLUMNS[kind][key]]  # type: ignore[no-any-return]
 
     def _renewal(self, row: Any, key: str) -> Column:
-        next_one = t.contract.alias(f"r{id(row) % 1000}")
+        next_one = t.contract.alias("rn")
         names_it = and_(
             next_one.c.customer == row.c.customer,
             next_one.c.replaces == row.c.key,
@@ -191,7 +198,7 @@ class Reader:
     def _field(self, fact: Fact) -> Any:
         owner = fact.owner
         if owner.startswith("each:"):
-            subject = self.base.c.id
+            subject: Column = self.base.c.id
         elif owner == "case" or owner.startswith("flow:"):
             subject = self._case(owner).c.id
         else:
@@ -350,26 +357,23 @@ class Reader:
         table: Any = t.case if thing in self.book.variants else getattr(t, thing)
         row = table.alias(f"each_{thing}")
         inner = Reader(row, self.book, self.moment, subjects=self.subjects, each=thing, outer=self)
-        by_contact = "customer" not in self.subjects or (thing == "activity" and self._about_contact())
+        by_contact = "customer" not in self.subjects or (thing == "activity" and "contact" in self.subjects)
         if thing == "task":
             k = t.case.alias("tc")
             conditions = [row.c.case == k.c.id, k.c.customer == self.subjects["customer"]]
             statement = select().select_from(row).where(row.c.case.in_(select(k.c.id).where(conditions[1])))
-            return inner, statement, [row.c.opened_at, row.c.name, row.c.number]
+            return inner, statement, [row.c.opened_at, row.c.name, row.c.number, row.c.id]
         mine = row.c.contact == self.subjects["contact"] if by_contact else row.c.customer == self.subjects["customer"]
         statement = select().where(mine)
         if thing in self.book.variants:
             statement = statement.where(
                 _flow_is(row.c.flow, self.book.variants[thing]), row.c.opened_at <= self.moment.now
             )
-            return inner, statement, [row.c.opened_at, row.c.number, row.c.key]
+            return inner, statement, [row.c.opened_at, row.c.number, row.c.key, row.c.id]
         if thing == "activity":
-            return inner, statement.where(row.c.at <= self.moment.now), [row.c.at, row.c.ref]
+            return inner, statement.where(row.c.at <= self.moment.now), [row.c.at, row.c.ref, row.c.id]
         order = [row.c.starts_on, row.c.key] if thing == "contract" else [row.c.happened, row.c.key]
         return inner, statement.where(row.c.happened <= self.moment.today), order
-
-    def _about_contact(self) -> bool:
-        return self.flow is not None and "contact" in self.subjects
 
 
 def _flow_is(column: Column, names: tuple[str, ...]) -> Column:
@@ -407,4 +411,3 @@ def subject_reader(kind: str, book: Book, moment: Moment) -> Reader:
     if kind in ("contract", "contact"):
         subjects["customer"] = row.c.customer
     return Reader(row, book, moment, subjects=subjects)
-
