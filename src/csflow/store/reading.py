@@ -183,7 +183,7 @@ class Reader:
             found = exists(select(literal(1)).select_from(next_one).where(names_it).correlate_except(next_one))
             return case((row.c.id.is_(None), null()), (found, 1), else_=0)
         missing = func.sum(case((next_one.c.value.is_(None), 1), else_=0))
-        total = case((missing > 0, null()), else_=func.coalesce(func.sum(next_one.c.value), 0))
+        total = case((missing > 0, null()), else_=func.coalesce(func.sum(cast(next_one.c.value, Double)), 0.0))
         amount = select(total).select_from(next_one).where(names_it).correlate_except(next_one).scalar_subquery()
         return case((row.c.id.is_(None), null()), else_=amount)
 
