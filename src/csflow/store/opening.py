@@ -124,11 +124,20 @@ def translated(url: URL) -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
-        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) != "42501":
+        if _is_mistake(error):
             raise
         raise StoreError(f"{_place(url)}: {_reason(error)}") from error
     except sqlite3.OperationalError as error:  # from the driver itself, in bulk statements
+        if _plain(str(error)) is None:
+            raise
         raise StoreError(f"{_place(url)}: {_plain(str(error))}") from error
+
+
+def _is_mistake(error: DBAPIError) -> bool:
+    """Whether the statement is wrong, not the database: SQLite calls both operational errors."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return _plain(str(error.orig)) is None
+    return isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) != "42501"
 
 
 def _address(url: str | None, project: Path | None) -> URL:
@@ -198,7 +207,7 @@ def _check_version(store: Store, *, migrate: bool) -> None:
         return
     if version is not None and not (version.isdigit() and version < SCHEMA):
         raise StoreError(
-            f"{_place(store.url)} was written by a newer csflow: update csflow (tables {version}, this one knows {SCHEMA})"
+            f"{_place(store.url)} is of a newer csflow: update csflow (tables {version}, this one knows {SCHEMA})"
         )
     if version is not None and not migrate:
         raise StoreError(f"{_place(store.url)} was written by an older csflow: run `csflow db upgrade`")
@@ -231,19 +240,21 @@ def _says_no_such_table(error: DBAPIError) -> bool:
 def _reason(error: DBAPIError) -> str:
     if isinstance(error.orig, CsflowError):
         return str(error.orig)
-    return _plain(str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__)
+    said = str(error.orig).strip()
+    return _plain(said) or (said.splitlines()[0] if said else type(error.orig).__name__)
 
 
-def _plain(reason: str) -> str:
-    """SQLite's reasons with what to do; anything else as the database says it."""
+def _plain(reason: str) -> str | None:
+    """SQLite's reasons with what to do; None for what it does not say of a database that cannot be used."""
     for mark, meaning in (
         ("not a database", "this is not a database: give another file, or move this one away"),
         ("malformed", "the database is damaged: restore the last copy"),
         ("locked", f"another program has been writing to it for more than {BUSY_SECONDS} seconds: try again"),
         ("readonly", "the database is read-only: give csflow the right to write it"),
         ("unable to open", "the database cannot be opened: look at the rights of the file and its folder"),
+        ("disk I/O", "the disk failed: look at it before you go on"),
         ("full", "the disk is full: nothing of this transaction was written; make room and run again"),
     ):
         if mark in reason:
             return meaning
-    return reason
+    return None

@@ -19,8 +19,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -35,7 +37,7 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 # SQLite's STRICT tables know INTEGER, REAL and TEXT only; in PostgreSQL text is compared byte by byte, as in SQLite.
 Big = BigInteger().with_variant(Integer, "sqlite")
-Real = Double().with_variant(sqlite.REAL, "sqlite")
+Real: TypeEngine[float] = Double().with_variant(sqlite.REAL, "sqlite")
 Word = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 STRICT: dict[str, Any] = {"sqlite_strict": True}
 CLUSTERED: dict[str, Any] = {"sqlite_strict": True, "sqlite_with_rowid": False}
@@ -433,6 +435,8 @@ deadline = Table(
     Column("name", Word, primary_key=True),
     Column("run", Integer, primary_key=True),  # the clock's run, or the stay when counted from entering
     Column("due", Big),  # null while stopped or unknown
+    Column("anchor", Big),  # what it counts from: a day, or an instant where it hangs on entering or opening
+    Column("spec", Word, nullable=False),  # the due time as written: another text = compute it anew
     Column("met", Big),
     Column("missed", Big),
     Column("person", Word),
@@ -442,8 +446,8 @@ deadline = Table(
     Index(
         "ix_deadline_due",
         "due",
-        sqlite_where=Column("missed", Big).is_(None),
-        postgresql_where=Column("missed", Big).is_(None),
+        sqlite_where=text("missed IS NULL AND met IS NULL"),
+        postgresql_where=text("missed IS NULL AND met IS NULL"),
     ),
     **CLUSTERED,
 )
@@ -458,6 +462,7 @@ timer = Table(  # effects to come: reminders before, escalations after, repeats
     Column("run", Integer, nullable=False),
     Column("occurrence", Integer, nullable=False, server_default="0"),
     Column("at", Big, nullable=False),
+    Column("fired", Big),
     UniqueConstraint("case", "place", "run", "occurrence"),
     Index(None, "at"),
     **STRICT,

@@ -1,0 +1,1 @@
+"""What csflow does: one verb a file, plain functions with explicit arguments."""

@@ -1,0 +1,278 @@
+"""Importing facts from a file: read, staged, compared, written in chunks, summed up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from csflow.errors import StoreError, UsageError
+from csflow.services.importing_files import Source, read_format
+from csflow.services.importing_mapping import Mapping, compile_plan, find_mapping, plural
+from csflow.services.importing_rejects import write_rejects
+from csflow.services.importing_rows import Rows, numeric
+from csflow.store.importing import Counts, Staging, Terms, make_features, resolve
+from csflow.store.importing_apply import apply_chunks, finish, source_number
+from csflow.store.importing_contracts import close_absent
+from csflow.store.importing_kinds import KINDS, ORDER
+from csflow.store.importing_twins import settle_twins
+from csflow.store.opening import immediate
+from csflow.store.touching import last_pass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from csflow.flow.definition import Definition
+    from csflow.store.opening import Store
+    from csflow.values import Instant
+
+    Progress = Callable[[str, int, int], None]  # what is done (read, write), how much, of how much
+
+ENDINGS = (".csv", ".jsonl", ".ndjson")
+
+
+@dataclass(slots=True)
+class Summary:
+    """What one file brought. read = new + changed + unchanged + rejected + merged; ``suspicious`` rows were imported.
+
+    ``merged`` rows went into another of the same key (`on_duplicate`), ``closed`` counts rows of the database that a
+    complete file no longer lists.
+    """
+
+    name: str
+    kind: str
+    file: str
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    suspicious: int = 0
+    merged: int = 0
+    closed: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    suspicions: dict[str, int] = field(default_factory=dict)
+    rejects: str | None = None
+    note: str | None = None
+    dry_run: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary for JSON: stable keys."""
+        return asdict(self)
+
+
+def import_file(
+    store: Store,
+    definition: Definition,
+    name: str,
+    path: Path,
+    *,
+    as_of: Instant,
+    dry_run: bool = False,
+    complete: bool = False,
+    rejects: Path | None = None,
+    progress: Progress | None = None,
+    recorded: Instant | None = None,
+) -> Summary:
+    """Import one file by the mapping (or the kind) called ``name``.
+
+    Rows that cannot be used go to ``rejects`` (default: FILE.rejects.csv), the others are written 20,000 to a transaction.
+    A dry run does all of it and takes it back. Raises UsageError when mapping and file do not fit, StoreError when
+    the file or the database cannot be used; what was written then are whole chunks.
+    """
+    mapping = find_mapping(definition, name)
+    if complete and not mapping.kind.closes:
+        able = " and ".join(plural(kind.name) for kind in KINDS.values() if kind.closes)
+        raise UsageError(
+            f"--complete closes {able}; a {mapping.kind.name} that a file no longer lists cannot be closed"
+        )
+    form = read_format(mapping.options, f"imports.{mapping.name}")
+    source = Source(path, form)
+    try:
+        rows = Rows(compile_plan(mapping, definition, source.columns, str(path)), definition, source.columns)
+        target = rejects or path.with_name(f"{path.name}.rejects.csv")
+        work = _Work(definition, rows, source, target, progress or _silent)
+        with store.connected() as connection:
+            return work.run(connection, as_of, dry_run=dry_run, complete=complete, recorded=recorded)
+    finally:
+        source.close()
+
+
+def import_folder(
+    store: Store,
+    definition: Definition,
+    folder: Path,
+    *,
+    as_of: Instant,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Summary]:
+    """Import every file of a folder that a mapping's `with: {path}` names or whose name is an import or a kind.
+
+    In the order of dependence: customers before contracts before usage. UsageError when nothing fits.
+    """
+    found = files_of(definition, folder)
+    if not found:
+        raise UsageError(
+            f"{folder}: no file here has the name of an import or of a kind (customers.csv, usage.jsonl …)"
+        )
+    for name, path in found:
+        yield import_file(store, definition, name, path, as_of=as_of, dry_run=dry_run, progress=progress)
+
+
+def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
+    """The imports a folder holds, in the order of dependence: (name, file)."""
+    if not folder.is_dir():
+        raise StoreError(f"{folder}: no such folder")
+    chosen: dict[Path, str] = {}
+    for name, said in definition.imports.items():
+        pattern = str((said.get("with") or {}).get("path") or "")
+        if pattern and not pattern.startswith("/") and ".." not in pattern:
+            for path in sorted(folder.glob(pattern)):
+                chosen.setdefault(path, name)
+    names = (
+        {one: one for one in definition.imports} | {plural(kind): kind for kind in KINDS} | {one: one for one in KINDS}
+    )
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in ENDINGS and path.stem in names:
+            chosen.setdefault(path, path.stem if path.stem in definition.imports else names[path.stem])
+    order = {kind: place for place, kind in enumerate(ORDER)}
+    places = {name: place for place, name in enumerate(definition.imports)}
+
+    def rank(item: tuple[Path, str]) -> tuple[int, int, str]:
+        return order[find_mapping(definition, item[1]).kind.name], places.get(item[1], len(places)), str(item[0])
+
+    return [(name, path) for path, name in sorted(chosen.items(), key=rank)]
+
+
+class _Work:
+    """One import under way."""
+
+    def __init__(self, definition: Definition, rows: Rows, source: Source, target: Path, progress: Progress) -> None:
+        self.definition = definition
+        self.target = target
+        self.rows = rows
+        self.source = source
+        self.progress = progress
+        self.mapping: Mapping = rows.plan.mapping
+
+    def run(
+        self, connection: Connection, as_of: Instant, *, dry_run: bool, complete: bool, recorded: Instant | None
+    ) -> Summary:
+        """The whole import on one connection; its temporary tables are gone afterwards."""
+        counts = Counts()
+        staging = Staging(connection, self.mapping.kind, self.rows.columns, self.rows.fields)
+        try:
+            self._stage(staging, counts)
+            connection.commit()
+            commit = _nothing if dry_run else connection.commit
+            immediate(connection)
+            terms = self._terms(connection, as_of)
+            note = self._write(staging, terms, counts, commit=commit, complete=complete)
+            summary = self._summary(staging, counts, dry_run=dry_run, note=note)
+            finish(staging, terms, json.dumps(summary.as_dict(), ensure_ascii=False), recorded=recorded)
+            commit()
+            connection.rollback()
+        finally:
+            _drop(connection, staging)
+        return summary
+
+    def _stage(self, staging: Staging, counts: Counts) -> None:
+        for batch in self.source.batches():
+            columns, rejects = self.rows.staged(batch)
+            counts.read += len(batch.rows)
+            if columns:
+                staging.add(columns)
+            staging.reject(rejects)
+            self.progress("read", min(self.source.read, self.source.size), self.source.size)
+
+    def _terms(self, connection: Connection, as_of: Instant) -> Terms:
+        zone = self.rows.plan.zone
+        seen = last_pass(connection)
+        return Terms(
+            source_number(connection, self.mapping.name),
+            as_of,
+            zone.day_of(as_of),
+            self.definition.currency,
+            f"import:{self.mapping.name}",
+            None if seen is None else zone.day_of(seen),
+            self.mapping.on_duplicate,
+            not self.rows.numbered,
+            self.mapping.infer_replaces and "replaces" not in self.rows.plan.fillings,
+        )
+
+    def _write(
+        self, staging: Staging, terms: Terms, counts: Counts, *, commit: Callable[[], None], complete: bool
+    ) -> str | None:
+        if self.mapping.kind.name == "usage":
+            make_features(staging)
+        commit()
+        resolve(staging, terms)
+        note = None
+        if complete and staging.has_rejects():
+            note = "rows were rejected, so what the file lacks is not known: nothing was closed"
+        elif complete:
+            close_absent(staging, terms, counts, self.mapping.max_missing)
+        settle_twins(staging, terms.on_duplicate, counts)
+        commit()
+        total = counts.read
+        for done in apply_chunks(staging, terms, counts, self._questions()):
+            commit()
+            self.progress("write", min(done, total), total)
+        return note
+
+    def _questions(self) -> dict[str, dict[str, bool]]:
+        """Declared fields that answers may fill: kind of subject → field → whether it is a number."""
+        if self.mapping.kind.name != "answer":
+            return {}
+        declared = self.definition.fields
+        return {
+            kind: {name: numeric(one.type) for name, one in declared.get(kind, {}).items()}
+            for kind in ("customer", "contact")
+        }
+
+    def _summary(self, staging: Staging, counts: Counts, *, dry_run: bool, note: str | None) -> Summary:
+        rejected = write_rejects(staging.rejects(), self.source, self.target)
+        counts.rejected, counts.reasons = rejected.number, rejected.reasons
+        return Summary(
+            self.mapping.name,
+            self.mapping.kind.name,
+            self.source.path.name,
+            read=counts.read,
+            new=counts.new,
+            changed=counts.changed,
+            unchanged=counts.unchanged,
+            rejected=counts.rejected,
+            suspicious=sum(counts.suspicions.values()),
+            merged=counts.merged,
+            closed=counts.closed,
+            reasons=counts.reasons,
+            suspicions=counts.suspicions,
+            rejects=str(self.target) if counts.rejected else None,
+            note=note,
+            dry_run=dry_run,
+        )
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """No progress."""
+
+
+def _nothing() -> None:
+    """A dry run commits nothing."""
+
+
+def _drop(connection: Connection, staging: Staging) -> None:
+    """Leave no temporary tables behind; a connection that broke has none left."""
+    try:
+        connection.rollback()
+        immediate(connection, wanted=False)
+        staging.drop()
+        connection.commit()
+    except SQLAlchemyError:
+        connection.invalidate()

@@ -1,0 +1,231 @@
+"""Reading CSV and JSONL in batches: constant memory, exact line numbers, clear words for files that cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TextIO
+
+from csflow.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BATCH = 20_000
+LONGEST_LINE = 1_000_000  # characters
+LONGEST_CELL = 131_072
+JSON_ENDINGS = frozenset({".jsonl", ".ndjson"})
+
+Row = list[str]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of a file and the line each begins on (counted from 1)."""
+
+    rows: list[Row]
+    lines: list[int] | range
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a file is written: what `with:` of a mapping may say."""
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quote: str = '"'
+
+
+def read_format(options: dict[str, Any], where: str) -> Format:
+    """The `with:` of a mapping. UsageError for a delimiter of several characters or an unknown encoding."""
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(str(options.get("delimiter", ",")), str(options.get("delimiter", ",")))
+    quote = str(options.get("quote", '"'))
+    if len(delimiter) != 1 or len(quote) != 1 or delimiter in "\r\n":
+        raise UsageError(f"{where}: delimiter and quote are one character each (or tab)")
+    encoding = str(options.get("encoding", "utf-8"))
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise UsageError(f"{where}: there is no encoding '{encoding}': write utf-8, gb18030, cp1252 …") from None
+    return Format(encoding, delimiter, quote)
+
+
+class Source:
+    """An opened file: ``columns`` are its header, `batches` its rows, ``read`` how many bytes were read so far."""
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self.path = path
+        self.form = form
+        self.json = path.suffix.lower() in JSON_ENDINGS
+        try:
+            self.size = path.stat().st_size
+            self._file = self._open()
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}") from None
+        try:
+            self.columns = self._json_columns() if self.json else self._header()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> TextIO:
+        encoding = (
+            "utf-8-sig" if self.form.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else self.form.encoding
+        )
+        return self.path.open(encoding=encoding, newline="" if not self.json else None)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def read(self) -> int:
+        """Bytes read so far, roughly: the text layer reads ahead."""
+        return int(self._file.buffer.tell())
+
+    def batches(self) -> Iterator[Batch]:
+        """The rows in order, some thousands at a time; an empty line is no row."""
+        return self._guarded(self._json_batches() if self.json else self._csv_batches())
+
+    def _guarded(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        try:
+            yield from batches
+        except UnicodeError:
+            raise self._wrong_encoding() from None
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror or error}") from None
+
+    def _lines(self) -> Iterator[str]:
+        return iter(partial(self._file.readline, LONGEST_LINE), "")
+
+    def _reader(self) -> Any:
+        csv.field_size_limit(LONGEST_CELL)
+        return csv.reader(
+            self._lines(), delimiter=self.form.delimiter, quotechar=self.form.quote, doublequote=True, strict=True
+        )
+
+    def _header(self) -> Row:
+        self._rows = self._reader()
+        try:
+            header = next((row for row in self._rows if row), None)
+        except UnicodeError:
+            raise self._wrong_encoding() from None
+        except csv.Error as error:
+            raise self._unreadable(1, error) from None
+        if header is None:
+            raise StoreError(f"{self.path}: the file is empty; its first line must name the columns")
+        columns = [name.strip() for name in header]
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise StoreError(f"{self.path}:1: two columns are named '{twice[0]}': rename one of them")
+        if any("\0" in name for name in columns):
+            raise StoreError(
+                f"{self.path}:1: this is not a text file (it holds zero bytes): say its encoding in `with:`"
+            )
+        self._line = self._rows.line_num + 1
+        return columns
+
+    def _csv_batches(self) -> Iterator[Batch]:
+        reader, line = self._rows, self._line
+        while True:
+            before = reader.line_num
+            try:
+                rows = list(islice(reader, BATCH))
+            except csv.Error as error:
+                raise self._unreadable(reader.line_num, error) from None
+            if not rows:
+                return
+            read = reader.line_num - before
+            lines = range(line, line + read) if read == len(rows) else _starts(rows, line)
+            line += read
+            if [] in rows:
+                kept = [(row, at) for row, at in zip(rows, lines, strict=True) if row]
+                yield Batch([row for row, _ in kept], [at for _, at in kept])
+            else:
+                yield Batch(rows, lines)
+
+    def _unreadable(self, line: int, error: csv.Error) -> StoreError:
+        if "field larger" in str(error):
+            return StoreError(
+                f"{self.path}:{line}: a cell has more than {LONGEST_CELL} characters: is a quotation mark left open?"
+            )
+        return StoreError(f"{self.path}:{line}: {error}")
+
+    def _json_columns(self) -> Row:
+        """JSONL has no header: the columns are the keys of all its rows, in the order they first appear."""
+        columns: dict[str, None] = {}
+        with self._open() as file:
+            self._rewound, self._file = self._file, file
+            try:
+                for row in self._guarded_rows():
+                    columns.update(dict.fromkeys(row[1]))
+            finally:
+                self._file = self._rewound
+        if not columns:
+            raise StoreError(f"{self.path}: the file is empty")
+        return list(columns)
+
+    def _guarded_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        try:
+            yield from self._json_rows()
+        except UnicodeError:
+            raise self._wrong_encoding() from None
+
+    def _json_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        for number, line in enumerate(self._lines(), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+            except (ValueError, RecursionError):
+                raise StoreError(f"{self.path}:{number}: this line is not a JSON object") from None
+            if not isinstance(row, dict):
+                raise StoreError(f"{self.path}:{number}: this line is not a JSON object")
+            yield number, {name: _cell(value) for name, value in row.items()}
+
+    def _json_batches(self) -> Iterator[Batch]:
+        rows = self._json_rows()
+        columns = self.columns
+        while chunk := list(islice(rows, BATCH)):
+            yield Batch([[row.get(name, "") for name in columns] for _, row in chunk], [number for number, _ in chunk])
+
+    def _wrong_encoding(self) -> StoreError:
+        """Name the first line that cannot be read: looked for only now, line by line."""
+        encoding = self.form.encoding
+        with self.path.open("rb") as file:
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
+                try:
+                    line.decode(encoding)
+                except UnicodeDecodeError as error:
+                    found = f"{self.path}:{number}: byte 0x{line[error.start]:02x} is not {encoding}"
+                    break
+            else:
+                found = f"{self.path}: this is not {encoding}"
+        return StoreError(f"{found}: say the file's encoding in its mapping, e.g. `with: {{encoding: gb18030}}`")
+
+
+def _starts(rows: list[Row], line: int) -> list[int]:
+    """The line each row begins on, where quoted cells hold line ends."""
+    starts = []
+    for row in rows:
+        starts.append(line)
+        line += 1 + sum(_line_ends(cell) for cell in row)
+    return starts
+
+
+def _line_ends(cell: str) -> int:
+    return cell.count("\n") + cell.count("\r") - cell.count("\r\n") if "\n" in cell or "\r" in cell else 0
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)

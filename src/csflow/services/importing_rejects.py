@@ -1,0 +1,81 @@
+"""The rejects file: every row that was refused, with its line, the column and the reason, ready to be mended."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from csflow.errors import StoreError
+from csflow.services.importing_files import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REASONS = 20  # different reasons a summary tells apart
+OTHER = "other reasons"
+
+
+@dataclass(slots=True)
+class Rejected:
+    """How many rows were refused, and how many for each reason (the cells' own words left out)."""
+
+    number: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def count(self, column: str, reason: str) -> None:
+        """One more row."""
+        self.number += 1
+        plain = re.sub(r"'.*?'", "…", reason)
+        said = f"{column}: {plain}" if column else plain
+        if said not in self.reasons and len(self.reasons) >= REASONS:
+            said = OTHER
+        self.reasons[said] = self.reasons.get(said, 0) + 1
+
+
+def write_rejects(rejects: Iterator[tuple[int, str, str]], source: Source, target: Path) -> Rejected:
+    """Write the rejects (line, column, reason; in the order of lines) beside their rows, read once more from the file.
+
+    Without rejects a file of an earlier import is removed. StoreError when ``target`` cannot be written.
+    """
+    counted = Rejected()
+    first = next(rejects, None)
+    try:
+        if first is None:
+            target.unlink(missing_ok=True)
+            return counted
+        unfinished = target.with_name(f"{target.name}.part")
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["line", "column", "reason", *source.columns])
+            again = Source(source.path, source.form)
+            try:
+                for (line, column, reason), row in _beside(_chained(first, rejects), again):
+                    counted.count(column, reason)
+                    writer.writerow([line, column, reason, *row])
+            finally:
+                again.close()
+        os.replace(unfinished, target)  # noqa: PTH105 - Path.replace is the same
+    except OSError as error:
+        raise StoreError(f"{target}: the rejected rows cannot be written ({error.strerror or error})") from error
+    return counted
+
+
+def _chained(first: tuple[int, str, str], rest: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+    yield first
+    yield from rest
+
+
+def _beside(
+    rejects: Iterator[tuple[int, str, str]], source: Source
+) -> Iterator[tuple[tuple[int, str, str], list[str]]]:
+    """Walk rejects and rows of the file side by side: both are in the order of lines."""
+    rows = ((line, row) for batch in source.batches() for line, row in zip(batch.lines, batch.rows, strict=True))
+    at, row = next(rows, (0, []))
+    for reject in rejects:
+        while at < reject[0]:
+            at, row = next(rows)
+        yield reject, row
