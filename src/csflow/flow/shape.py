@@ -118,25 +118,41 @@ def _form_at(form: type[Form], path: Path) -> type[Form]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one csflow file: a project, a flow or sections."""
-    flow, project, sections = (
-        FlowForm.model_json_schema(),
-        ProjectForm.model_json_schema(),
-        Sections.model_json_schema(),
-    )
+    """The JSON Schema (draft 2020-12) of one csflow file: a project, a flow or sections.
+
+    It describes a single file, which may change what it extends: so any entry may be null, and keys that only the
+    merged whole must have are not required.
+    """
     definitions: dict[str, Any] = {}
-    for name, schema in (("flow", flow), ("project", project), ("sections", sections)):
+    for name, form in (("flow", FlowForm), ("project", ProjectForm), ("sections", Sections)):
+        schema = form.model_json_schema()
         definitions |= schema.pop("$defs", {})
         definitions[name] = schema
+    for schema in definitions.values():
+        _as_overlay(schema)
+    definitions["flow"]["required"], definitions["project"]["required"] = ["flow"], ["csflow", "name"]
+    branch = {"if": {"required": ["csflow"]}, "then": {"$ref": "#/$defs/project"}, "else": {"$ref": "#/$defs/sections"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "csflow",
         "if": {"required": ["flow"]},
         "then": {"$ref": "#/$defs/flow"},
-        "else": {
-            "if": {"required": ["csflow"]},
-            "then": {"$ref": "#/$defs/project"},
-            "else": {"$ref": "#/$defs/sections"},
-        },
+        "else": branch,
         "$defs": definitions,
     }
+
+
+def _as_overlay(schema: Any) -> None:
+    """Drop what is required and allow null for every entry of a mapping, all the way down."""
+    if isinstance(schema, list):
+        for part in schema:
+            _as_overlay(part)
+    if not isinstance(schema, dict):
+        return
+    for part in schema.values():
+        _as_overlay(part)
+    if isinstance(schema.get("required"), list):
+        del schema["required"]
+    entry = schema.get("additionalProperties")
+    if isinstance(entry, dict):
+        schema["additionalProperties"] = {"anyOf": [entry, {"type": "null"}]}
