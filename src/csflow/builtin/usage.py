@@ -1,0 +1,105 @@
+"""Metrics of product usage, set-wise in SQL: how often, how deep, how broad, how long.
+
+All read the usage rows of a window of days ending today. A customer without a row in it has used nothing (0), because
+its source did report; before any usage was imported everything here is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, cast, distinct, func, or_, select
+from sqlalchemy.types import Double
+
+from csflow.hookspecs import Provider, Window, hookimpl
+from csflow.store import tables as t
+
+u = t.usage.c
+
+
+def _window(window: Window) -> ColumnElement[bool]:
+    return and_(u.day > window.begin, u.day <= window.end)
+
+
+def active_days(window: Window) -> Select[Any]:
+    """Days with any usage. Grain: customer; unit: days."""
+    return select(u.customer, cast(func.count(distinct(u.day)), Double), func.max(u.day)).where(_window(window)).group_by(u.customer)
+
+
+def feature_share(window: Window) -> Select[Any]:
+    """Features used ÷ features asked for: ``core`` ones, those ``available`` to the customer, or a list of names.
+
+    Numerator: distinct features of the set with a row in the window. Denominator: the set's size, for ``available``
+    the features without a product and those of products in the customer's contracts in force. 0…1; unknown where
+    the set is empty.
+    """
+    wanted = window.options.get("features", "available")
+    f = t.feature
+    if wanted == "core":
+        among = f.c.core == 1
+    elif wanted == "available":
+        among = or_(f.c.product.is_(None), f.c.product.in_(_products(window)))
+    else:
+        among = f.c.key.in_([str(name) for name in (wanted if isinstance(wanted, list) else [wanted])])
+    size: Any = select(func.count()).select_from(f).where(among)
+    size = size.correlate(t.usage).scalar_subquery()
+    used = func.count(distinct(case((among, u.feature))))
+    joined = t.usage.join(f, f.c.id == u.feature)
+    if wanted == "available":
+        return _available(window)
+    share = cast(used, Double) / func.nullif(cast(size, Double), 0.0)
+    return select(u.customer, share, func.max(u.day)).select_from(joined).where(_window(window)).group_by(u.customer)
+
+
+def _products(window: Window) -> Select[Any]:
+    """Products of the contracts in force of the usage row's customer."""
+    k, today = t.contract.c, window.end
+    running = and_(k.customer == u.customer, k.starts_on <= today, or_(k.ends.is_(None), k.ends > today))
+    return select(k.product).where(running, k.product.is_not(None)).correlate(t.usage)
+
+
+def _available(window: Window) -> Select[Any]:
+    """Breadth in two counts for each customer: features used among those available, and all those available."""
+    k, f, cu, today = t.contract.c, t.feature, t.customer, window.end
+    running = and_(k.customer == cu.c.id, k.starts_on <= today, or_(k.ends.is_(None), k.ends > today))
+    products = select(k.product).where(running, k.product.is_not(None)).correlate(cu)
+    open_to = or_(f.c.product.is_(None), f.c.product.in_(products))
+    size = select(func.count()).select_from(f).where(open_to).correlate(cu).scalar_subquery()
+    joined = t.usage.join(cu, cu.c.id == u.customer).join(f, f.c.id == u.feature)
+    used = func.count(distinct(case((open_to, u.feature))))
+    share = cast(used, Double) / func.nullif(cast(size, Double), 0.0)
+    return select(cu.c.id, share, func.max(u.day)).select_from(joined).where(_window(window)).group_by(cu.c.id)
+
+
+def session_hours(window: Window) -> Select[Any]:
+    """Hours in the product: seconds of the window ÷ 3600. Unknown where rows are there but none states seconds."""
+    hours = func.sum(u.seconds) / 3600.0
+    return select(u.customer, hours, func.max(u.day)).where(_window(window)).group_by(u.customer)
+
+
+def session_share(window: Window) -> Select[Any]:
+    """Time in the product ÷ working time of the ``calendar`` in the same window. 0…; unknown without the calendar."""
+    calendar = window.calendars.get(str(window.options.get("calendar", "")))
+    zone = window.moment.zone
+    open_us = 0
+    if calendar is not None:
+        open_us = calendar.between(zone.end_of(window.begin), zone.end_of(window.end))
+    share = func.sum(u.seconds) / func.nullif(cast(open_us / 1_000_000, Double), 0.0)
+    return select(u.customer, share, func.max(u.day)).where(_window(window)).group_by(u.customer)
+
+
+def event_count(window: Window) -> Select[Any]:
+    """How often one ``feature`` was used: the sum of counts (a row without a count is one use)."""
+    wanted = t.feature.c.key == str(window.options.get("feature", ""))
+    joined = t.usage.join(t.feature, t.feature.c.id == u.feature)
+    total = func.sum(func.coalesce(u.count, 1.0))
+    return select(u.customer, total, func.max(u.day)).select_from(joined).where(_window(window), wanted).group_by(u.customer)
+
+
+@hookimpl
+def csflow_metrics() -> dict[str, Provider]:
+    """The usage metrics that the standard pack names."""
+    return {
+        f"csflow/{function.__name__}": Provider(select=function, empty=0.0, reads_usage=True)
+        for function in (active_days, feature_share, session_hours, session_share, event_count)
+    }

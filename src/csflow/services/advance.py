@@ -1,0 +1,480 @@
+"""One pass: hop after hop, ask every rule of one snapshot, then write what it says in chunks, until nothing moves.
+
+What a customer's cases do in one hop is one transaction, and a hop reads only what stood before it. So a pass that is
+killed leaves each customer at the border of a hop, and the next pass goes on from there to the same end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from csflow.errors import CsflowError, RefusedError, UsageError
+from csflow.flow.definition import Definition
+from csflow.flow.machine import FlowMachine
+from csflow.services import deadlines, effects, moving, triggers
+from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
+from csflow.services.changed import adopt
+from csflow.services.views import View, number_names, see
+from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
+from csflow.store import tables as t
+from csflow.store.insertion import insert_into
+from csflow.store.locking import pass_lock
+from csflow.store.opening import Store
+from csflow.store.refreshing import refresh, sync_people
+from csflow.store.touching import ADVANCE, last_pass, touch
+from csflow.values import Instant, Zone
+
+CHUNK = 300  # cases a transaction
+HOPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a pass is asked to do. ``subjects``: customer ids (keys), none = all that is due."""
+
+    now: Instant
+    actor: str
+    recorded: Instant
+    subjects: tuple[str, ...] = ()
+    flow: str | None = None
+    dry_run: bool = False
+    full: bool = False
+    limit: int | None = None
+    catch_up: bool = False
+    wait: float | None = 600.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a pass did: counts by kind, the entries themselves unless they were streamed, and what failed."""
+
+    as_of: Instant
+    definition: str
+    cases: int = 0
+    asked: int = 0
+    hops: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was (or would be) written."""
+        return any(self.counts.values())
+
+
+class Session:
+    """Where a pass reads and writes: its own transactions, or, for a dry run, one that is rolled back."""
+
+    def __init__(self, store: Store, trial: Connection | None) -> None:
+        self._store, self._trial = store, trial
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection that sees one moment."""
+        if self._trial is not None:
+            yield self._trial
+        else:
+            with self._store.reading() as connection:
+                yield connection
+
+    @contextmanager
+    def chunk(self) -> Iterator[Connection]:
+        """A connection whose writes are kept together or not at all."""
+        if self._trial is not None:
+            with self._trial.begin_nested():
+                yield self._trial
+        else:
+            with self._store.writing() as connection:
+                yield connection
+
+
+def advance(store: Store, definition: Definition, request: Request, tell: Tell | None = None) -> Outcome:
+    """Move every case that its flow says is to move at ``request.now``.
+
+    Raises LockedError when another pass runs, UsageError for an as-of before the last pass's, DefinitionError when
+    cases stand in stages that the definition no longer has. ``tell`` hears each entry once its chunk is committed.
+    """
+    with pass_lock(store, request.wait):
+        if not request.dry_run:
+            return _Pass(Session(store, None), definition, request, tell).run()
+        with store.trial() as connection:
+            return _Pass(Session(store, connection), definition, request, tell).run()
+
+
+class _Pass:
+    """One run of `advance`."""
+
+    def __init__(self, session: Session, definition: Definition, request: Request, tell: Tell | None) -> None:
+        self.session, self.definition, self.request = session, definition, request
+        self.machines = {name: FlowMachine(flow) for name, flow in definition.flows.items()}
+        self.outcome = Outcome(request.now, definition.hash)
+        self.tell = tell or self._keep
+        self.stopped: set[int] = set()
+        self.withheld = request.catch_up
+        self.customers: tuple[int, ...] | None = None
+
+    def _keep(self, kind: str, entry: dict[str, Any]) -> None:
+        self.outcome.entries.setdefault(kind, []).append(entry)
+
+    def run(self) -> Outcome:
+        full = self._begin()
+        for hop in range(HOPS):
+            everyone = (full or bool(self.request.subjects)) and hop == 0
+            if not self._claim() and hop > 0:
+                break
+            wrote = self._hop(Scope(everyone or self._vendor_touched(), hop == 0, self.customers, self.request.flow))
+            self.outcome.hops = hop + 1
+            if self.request.limit is not None:
+                self._unclaim()
+                break
+            self._done()
+            if not wrote and hop > 0:
+                break
+        self._end()
+        return self.outcome
+
+    # beginning and end
+
+    def _begin(self) -> bool:
+        """Make the store ready for this moment; True when all cases are to be asked, touched or not."""
+        request, zone = self.request, Zone(self.definition.zone)
+        with self.session.chunk() as connection:
+            last = last_pass(connection)
+            if last is not None and request.now < last and not request.dry_run:
+                raise UsageError(f"the last pass was at {zone.text(last)}: a pass before it only as --dry-run")
+            number_names(connection, self.definition)
+            people = {person.id: next(iter(person.label.values()), None) for person in self.definition.people.values()}
+            sync_people(connection, people, self.definition.name)
+            today = zone.day_of(request.now)
+            refresh(connection, today, ADVANCE, zone, everyone=last is not None and request.now < last)
+            changed = adopt(connection, see(connection, self.definition, request.now), request)
+            self.withheld = self.withheld or last is None
+            if request.subjects:
+                self.customers = _customers(connection, request.subjects)
+            row = {"verb": "pass", "as_of": request.now, "recorded": request.recorded, "definition": self.definition.hash}
+            self.run_id = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()
+        return request.full or last is None or changed or request.now < last
+
+    def _end(self) -> None:
+        with self.session.chunk() as connection:
+            self.outcome.counts["failed"] = len(self.outcome.failed)
+            summary = json.dumps({kind: number for kind, number in sorted(self.outcome.counts.items())})
+            finished = 0 if self._partial else 1
+            connection.execute(update(t.run).where(t.run.c.id == self.run_id).values(finished=finished, summary=summary))
+
+    @property
+    def _partial(self) -> bool:
+        return bool(self.request.subjects) or self.request.flow is not None or self.request.limit is not None
+
+    def _claim(self) -> bool:
+        """Take what is touched by now; what is touched from here on belongs to the next hop."""
+        today = Zone(self.definition.zone).day_of(self.request.now)
+        due = [t.touched.c.queue == ADVANCE, t.touched.c.day <= today]
+        if self.customers is not None:
+            due += [t.touched.c.kind == "customer", t.touched.c.subject.in_(self.customers)]
+        with self.session.chunk() as connection:
+            columns = [t.touched.c.kind, t.touched.c.subject]
+            waiting = select(t.touched.c.queue + (HANDLED - ADVANCE), *columns, t.touched.c.day * 0, t.touched.c.mark * 0)
+            statement = insert_into(connection, t.touched).from_select(
+                ["queue", "kind", "subject", "day", "mark"], waiting.where(*due).distinct()
+            )
+            connection.execute(statement.on_conflict_do_nothing())
+            connection.execute(delete(t.touched).where(*due))
+            return connection.execute(select(t.touched.c.kind).where(t.touched.c.queue == HANDLED).limit(1)).first() is not None
+
+    def _vendor_touched(self) -> bool:
+        """A fact of the organisation is a fact of every case."""
+        with self.session.snapshot() as connection:
+            vendor = select(t.touched.c.kind).where(t.touched.c.queue == HANDLED, t.touched.c.kind == "organisation")
+            return connection.execute(vendor.limit(1)).first() is not None
+
+    def _done(self) -> None:
+        with self.session.chunk() as connection:
+            connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
+
+    def _unclaim(self) -> None:
+        with self.session.chunk() as connection:
+            for row in connection.execute(select(t.touched).where(t.touched.c.queue == HANDLED)).all():
+                touch(connection, row.kind, [row.subject], queues=(ADVANCE,))
+            connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
+
+    # a hop
+
+    def _hop(self, scope: Scope) -> bool:
+        """Ask everything once, window by window of customers; True when something was written."""
+        after, wrote = 0, False
+        while True:
+            with self.session.snapshot() as connection:
+                connection.info.pop("newest_case", None)
+                view = see(connection, self.definition, self.request.now)
+                asker = Asker(connection, view, scope, after)
+                hits = asker.ask()
+                words = connection.execute(words_waiting(view, after, scope)).all()
+            self.outcome.asked += asker.asked
+            hits += [Hit(word.owner, -1, "word", None, word) for word in words if asker.border is None or word.owner < asker.border]
+            wrote = self._write(view, hits) or wrote
+            if asker.border is None:
+                return wrote
+            after = asker.border
+
+    def _write(self, view: View, hits: list[Hit]) -> bool:
+        wrote, chunk, size, left = False, [], 0, self.request.limit
+        for owner, mine in first_of_each(hits):
+            mine = [hit for hit in mine if getattr(hit.row, "case_id", None) not in self.stopped]
+            if not mine:
+                continue
+            if left is not None:
+                left -= 1
+                if left < 0:
+                    break
+            chunk.append((owner, mine))
+            size += len(mine)
+            if size >= CHUNK:
+                wrote = self._chunk(view, chunk) or wrote
+                chunk, size = [], 0
+        if chunk:
+            wrote = self._chunk(view, chunk) or wrote
+        return wrote
+
+    def _chunk(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
+        """Write a chunk; if that fails, its customers one by one, so that a poisoned one harms nobody else."""
+        try:
+            return self._transaction(view, owners)
+        except StaleError:
+            if len(owners) == 1:
+                return True  # whoever changed it has touched it: the next hop asks again
+        except CsflowError as error:
+            if len(owners) == 1:
+                self._fail(owners[0], str(error))
+                return False
+        except (ArithmeticError, LookupError, ValueError) as error:
+            if len(owners) == 1:
+                self._fail(owners[0], f"{type(error).__name__}: {error}")
+                return False
+        wrote = False
+        for owner in owners:
+            wrote = self._chunk(view, [owner]) or wrote
+        return wrote
+
+    def _fail(self, owner: tuple[int, list[Hit]], error: str) -> None:
+        for hit in owner[1]:
+            case = getattr(hit.row, "case_id", None)
+            if case is not None:
+                self.stopped.add(case)
+        self.outcome.failed.append({"case": str(owner[0]), "error": error})
+
+    def _transaction(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
+        request = self.request
+        failed: list[dict[str, str]] = []
+        stopped: set[int] = set()
+        with self.session.chunk() as connection:
+            work = Work(connection, View(view.definition, view.book, view.moment), self.machines, request.actor, request.recorded, self.withheld)
+            hits = [hit for _, mine in owners for hit in mine]
+            work.load(hit.row.case_id for hit in hits if hasattr(hit.row, "case_id"))
+            apply = _Application(work, self.stopped)
+            apply.all(hits)
+            effects.perform(work)
+            failed, stopped = apply.failed, apply.newly_stopped
+        self.outcome.failed += failed
+        self.stopped |= stopped
+        self.outcome.cases += len(work.rows)
+        for kind, entry in work.told:
+            self.outcome.counts[kind] = self.outcome.counts.get(kind, 0) + 1
+            self.tell(kind, entry)
+        return bool(work.told) or apply.wrote
+
+
+class _Application:
+    """Applies the hits of a chunk to its work, in the order of a hop."""
+
+    def __init__(self, work: Work, stopped: set[int]) -> None:
+        self.work, self.stopped = work, stopped
+        self.failed: list[dict[str, str]] = []
+        self.newly_stopped: set[int] = set()
+        self.moved: set[int] = set()
+        self.wrote = False
+
+    def all(self, hits: list[Hit]) -> None:
+        """Words first, then clocks and dates, fields, milestones, deadlines, timers, moves; openings last."""
+        self._words([hit for hit in hits if hit.kind == "word"])
+        handlers: dict[str, Callable[[Hit, CaseRow], None]] = {
+            "clock": self._clock, "anchor": self._anchor, "stop": self._stop, "field": self._field,
+            "milestone": self._milestone, "missed": self._missed, "timer": self._timer, "move": self._move,
+            "approval": self._approval,
+        }  # fmt: skip
+        self.entered = self._entries([hit for hit in hits if hit.kind == "move"])
+        current = {row.id: row.old_version for row in self.work.rows.values()}
+        for hit in hits:
+            handler = handlers.get(hit.kind)
+            if handler is None:
+                continue
+            row = self.work.rows.get(hit.row.case_id)
+            if row is None or row.id in self.stopped or (row.id not in self.moved and current[row.id] != hit.row.version):
+                continue  # changed since it was asked: it is touched, the next hop asks again
+            if row.id not in self.moved:
+                self.wrote = True
+                handler(hit, row)
+        self._openings([hit for hit in hits if hit.kind in ("opening", "rearm")])
+
+    def _words(self, hits: list[Hit]) -> None:
+        words = [_said(hit.row) for hit in hits]
+        if not words:
+            return
+        self.wrote = True
+        work = self.work
+        work.know_subjects(words)
+        refused = {id(said): reason for said, reason in triggers.hear(work, words)}
+        for said in words:
+            reason = refused.get(id(said))
+            values = {"handled": work.view.now, "refused": reason}
+            work.connection.execute(update(t.inbox).where(t.inbox.c.id == said.inbox).values(**values))
+            if said.customer is not None:
+                work.touched["customer"].add(said.customer)
+            if reason is not None:
+                subject = work.keys.get((said.kind, said.subject), "?")
+                self.failed.append({"case": f"{said.kind} {subject}", "error": reason})
+        heard = {row.id for row in work.rows.values() if row.version != row.old_version or row.seq and row.old_version is None}
+        self.moved |= heard
+
+    def _entries(self, hits: list[Hit]) -> dict[tuple[int, str], str]:
+        """(case, stage) → the rule by which it has entered it at this very moment."""
+        ids = sorted({hit.row.case_id for hit in hits})
+        if not ids:
+            return {}
+        h = t.history.c
+        found = self.work.connection.execute(
+            select(h.case, h.target, h.place).where(
+                h.case.in_(ids), h.at == self.work.view.now, h.kind.in_(("opened", "moved"))
+            )
+        )
+        return {(case, target): place or "" for case, target, place in found}
+
+    def _clock(self, hit: Hit, row: CaseRow) -> None:
+        work = self.work
+        anchors = moving.anchors_of(work, work.flow(row), [row.id]).get(row.id, {})
+        anchors.pop("clock", None)
+        deadlines.restart(work, row, int(hit.row.value), work.view.now, anchors)
+        because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+        work.log(row, "clock", work.view.now, target=str(row.clock), because=because)
+
+    def _anchor(self, hit: Hit, row: CaseRow) -> None:
+        for line in self.work.lines[row.id]:
+            if (line.name, line.run) == (hit.row.line, hit.row.run):
+                deadlines.follow(self.work, row, line, int(hit.row.value))
+
+    def _stop(self, hit: Hit, row: CaseRow) -> None:
+        change = deadlines.stop if hit.row.holds == 1 else deadlines.resume
+        change(self.work, row, self.work.view.now, {hit.rule})
+
+    def _field(self, hit: Hit, row: CaseRow) -> None:
+        flow, name = hit.rule
+        work = self.work
+        work.set_field(f"{flow.name}.{name}", row.id, hit.row.computed, flow.fields[name].type, work.view.now)
+        because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+        work.log(row, "field", work.view.now, target=name, place="value", because=because)
+
+    def _milestone(self, hit: Hit, row: CaseRow) -> None:
+        assert hit.evidence is not None  # noqa: S101  # milestones are asked with evidence
+        at = min(hit.evidence.since(hit.row), self.work.view.now)
+        moving.reach(self.work, row, hit.rule, at, self.work.because(hit.evidence.reasons(hit.row)), "when")
+
+    def _missed(self, hit: Hit, row: CaseRow) -> None:
+        for line in self.work.lines[row.id]:
+            if (line.name, line.run) == (hit.row.line, hit.row.run):
+                deadlines.judge(self.work, row, line, [])
+
+    def _timer(self, hit: Hit, row: CaseRow) -> None:
+        effect = hit.rule.get(hit.row.place)
+        work = self.work
+        work.connection.execute(update(t.timer).where(t.timer.c.id == hit.row.timer).values(fired=work.view.now))
+        if effect is None:
+            return
+        from_seq = work.log(row, "timer", hit.row.at, place=hit.row.place)
+        work.effects.append(Due(row, effect, hit.row.at, from_seq, hit.row.occurrence))
+        if effect.every is not None:
+            work.pending["timer"].append(
+                {
+                    "case": row.id, "place": hit.row.place, "deadline": None, "run": row.stay,
+                    "occurrence": hit.row.occurrence + 1, "at": work.view.zone.add(hit.row.at, effect.every),
+                }
+            )  # fmt: skip
+
+    def _move(self, hit: Hit, row: CaseRow) -> None:
+        work, way = self.work, hit.rule
+        if row.stage != way.source:
+            return
+        self.moved.add(row.id)
+        try:
+            target = moving.destination(row, way)
+        except RefusedError as error:
+            self._halt(row, str(error))
+            return
+        earlier = self.entered.get((row.id, target))
+        if earlier is not None:
+            text = way.guard.text
+            self._halt(row, f"would enter '{target}' twice at one moment: by {earlier}, then by {way.place} ({text})")
+            return
+        because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+        moving.move(work, row, way, work.view.now, because, target=target)
+
+    def _halt(self, row: CaseRow, error: str) -> None:
+        self.failed.append({"case": self.work.name(row), "error": error})
+        self.newly_stopped.add(row.id)
+
+    def _approval(self, hit: Hit, row: CaseRow) -> None:
+        triggers.ask_approval(self.work, row, hit.rule, self.work.actor, self.work.view.now)
+        self.moved.add(row.id)
+
+    def _openings(self, hits: list[Hit]) -> None:
+        work = self.work
+        wanted: list[dict[str, Any]] = []
+        for hit in sorted(hits, key=lambda h: (h.rule[0].name, h.row.subject, h.rule[1].place, str(h.row.one_per))):
+            flow, opening = hit.rule
+            if hit.kind == "rearm":
+                gone = (t.opening.c.flow == flow.name, t.opening.c.place == opening.place)
+                same = (t.opening.c.subject == hit.row.subject, t.opening.c.key == hit.row.one_per)
+                work.connection.execute(delete(t.opening).where(*gone, *same))
+                continue
+            self.wrote = True
+            values = dict(opening.values)
+            for name in values:
+                if hasattr(hit.row, f"w_{name}"):
+                    values[name] = getattr(hit.row, f"w_{name}")
+            key = None if flow.one_per == "case.id" else str(hit.row.one_per)
+            work.pending["opening"].append(
+                {"flow": flow.name, "place": opening.place, "subject": hit.row.subject, "key": str(hit.row.one_per), "period": hit.row.period}
+            )
+            because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+            wanted.append(
+                {
+                    "flow": flow, "subject": hit.row.subject, "key": key, "at": work.view.now, "place": opening.place,
+                    "customer": hit.owner if flow.subject in ("customer", "contract", "contact") else None,
+                    "because": because, "fields": values, "stage": opening.to,
+                }
+            )  # fmt: skip
+        if wanted:
+            moving.open_cases(work, wanted)
+
+
+def _said(row: Any) -> triggers.Said:
+    fields = {name: tuple(value) for name, value in json.loads(row.fields or "{}").items()}
+    return triggers.Said(
+        name=row.name, kind=row.kind, subject=row.subject, customer=row.customer, at=row.at, actor=row.actor,
+        flow=row.flow, case_key=row.case_key, stage=row.stage, fields=fields, inbox=row.id,
+    )  # fmt: skip
+
+
+def _customers(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:
+    wanted = sorted(set(keys))
+    found = dict(connection.execute(select(t.customer.c.key, t.customer.c.id).where(t.customer.c.key.in_(wanted))).tuples().all())
+    missing = [key for key in wanted if key not in found]
+    if missing:
+        raise UsageError(f"no customer '{missing[0]}'")
+    return tuple(sorted(found.values()))

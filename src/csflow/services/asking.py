@@ -1,0 +1,398 @@
+"""The questions of one hop: every rule of every occupied stage, asked set-wise of one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, literal, or_, select, union_all
+
+from csflow.flow.definition import Flow, Milestone, Opening, Stage, Transition
+from csflow.flow.expressions import Expression
+from csflow.services.deadlines import specs
+from csflow.services.views import View
+from csflow.store import tables as t
+from csflow.store.guards import Translator
+from csflow.store.questions import Evidence, holding
+from csflow.store.reading import Reader
+from csflow.values import period_of
+
+HANDLED = 2  # the queue of `touched` rows that a pass is working on
+CAP = 100_000  # hits of one question held in memory at once
+
+Column = ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A rule holds for a case (or, for openings, a subject). ``order`` sorts what happens first."""
+
+    owner: int  # the customer, or the subject where there is none
+    order: int
+    kind: str
+    rule: Any
+    row: Row[Any]
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a hop asks about.
+
+    ``everyone``: all, not only the touched; ``timed``: rules that time alone can make true are asked of all;
+    ``customers``: only these; ``flow``: only this one.
+    """
+
+    everyone: bool
+    timed: bool
+    customers: tuple[int, ...] | None = None
+    flow: str | None = None
+
+    def limits(self, kind: str, subject: Column, customer: Column | None, *, timed: bool) -> list[Column]:
+        """Conditions on a question about cases or subjects of a kind."""
+        found: list[Column] = []
+        owner = customer if customer is not None else subject
+        if self.customers is not None:
+            found.append(owner.in_(self.customers) if customer is not None else literal(1) == 0)
+        if self.everyone or (self.timed and timed):
+            return found
+        touched_kind = "customer" if customer is not None else kind
+        waiting = select(t.touched.c.subject).where(t.touched.c.queue == HANDLED, t.touched.c.kind == touched_kind)
+        return [*found, owner.in_(waiting)]
+
+
+@dataclass(slots=True)
+class Asker:
+    """Asks all questions of a hop on one connection, from customer ``after`` on."""
+
+    connection: Connection
+    view: View
+    scope: Scope
+    after: int = 0
+    border: int | None = None  # the first customer left for the next window
+    hits: list[Hit] = field(default_factory=list)
+    asked: int = 0
+
+    def ask(self) -> list[Hit]:
+        """Every hit, the openings first."""
+        flows = [flow for flow in self.view.definition.flows.values() if self.scope.flow in (None, flow.name, flow.base)]
+        for flow in flows:
+            for opening in flow.opens:
+                self._opening(flow, opening)
+        occupied = self._occupied(flows)
+        for flow in flows:
+            self._flow(flow, occupied)
+        if self.border is not None:
+            border = self.border
+            self.hits = [hit for hit in self.hits if hit.owner < border]
+        return self.hits
+
+    def _occupied(self, flows: list[Flow]) -> set[tuple[str, str]]:
+        parts = []
+        for flow in flows:
+            for stage in flow.stages:
+                some = exists(select(literal(1)).where(t.case.c.flow == flow.name, t.case.c.stage == stage))
+                parts.append(select(literal(flow.name).label("flow"), literal(stage).label("stage")).where(some))
+        found: set[tuple[str, str]] = set()
+        for start in range(0, len(parts), 200):
+            found |= {(row.flow, row.stage) for row in self.connection.execute(union_all(*parts[start : start + 200]))}
+        return found
+
+    def _flow(self, flow: Flow, occupied: set[tuple[str, str]]) -> None:
+        stages = [stage for stage in flow.stages.values() if (flow.name, stage.name) in occupied]
+        if not stages:
+            return
+        if not flow.mirrors:
+            self._dates(flow)
+            self._stops(flow)
+            self._due(flow)
+        for name, filled in flow.fields.items():
+            if filled.value is not None:
+                self._field(flow, name, filled.value)
+        for milestone in flow.milestones.values():
+            self._milestone(flow, None, milestone)
+        for stage in stages:
+            for milestone in stage.milestones.values():
+                self._milestone(flow, stage, milestone)
+            for place, way in enumerate(stage.transitions):
+                if way.trigger is None and way.guard is not None:
+                    self._transition(flow, stage, way, place)
+
+    def _collect(self, statement: Select[Any], order: int, kind: str, rule: Any, evidence: Evidence | None = None) -> None:
+        """Run a question; more hits than fit are left for the next window of customers."""
+        self.asked += 1
+        owner = statement.selected_columns["owner"]
+        if self.after:
+            statement = statement.where(owner >= self.after)
+        # + 0 keeps the planner from walking an index just to have the order.
+        rows = self.connection.execute(statement.order_by(owner + 0).limit(CAP + 1)).all()
+        if len(rows) > CAP:
+            last = rows[-1].owner
+            self.border = last if self.border is None else min(self.border, last)
+        self.hits += [Hit(row.owner, order, kind, rule, row, evidence) for row in rows]
+
+    # cases
+
+    def _cases(
+        self, flow: Flow, stage: str | None, expression: Expression | None, *, timed: bool | None = None
+    ) -> tuple[Reader, list[Column], list[Column]]:
+        reader = self.view.cases(flow, stage)
+        c: Any = reader.base.c
+        where = [c.flow == flow.name]
+        if stage is not None:
+            where.append(c.stage == stage)
+        customer = c.customer if flow.subject in ("customer", "contract", "contact") else None
+        is_timed = (expression is not None and expression.timed) if timed is None else timed
+        where += self.scope.limits(flow.subject, c.subject, customer, timed=is_timed)
+        if self.view.moment.now < self._newest():
+            where.append(c.opened_at <= self.view.now)
+        owner = customer if customer is not None else c.subject
+        return reader, [owner.label("owner"), c.id.label("case_id"), c.version.label("version")], where
+
+    def _newest(self) -> int:
+        """Cases opened after the moment exist only for a pass that looks back."""
+        newest = self.connection.info.get("newest_case")
+        if newest is None:
+            newest = self.connection.execute(select(func.coalesce(func.max(t.case.c.opened_at), 0))).scalar_one()
+            self.connection.info["newest_case"] = newest
+        return int(newest)
+
+    def _milestone(self, flow: Flow, stage: Stage | None, milestone: Milestone) -> None:
+        if milestone.when is None:
+            return
+        reader, columns, where = self._cases(flow, stage.name if stage is not None else None, milestone.when)
+        c: Any = reader.base.c
+        m = t.milestone.alias("there")
+        stay = c.stay if stage is not None else 0
+        there = exists(
+            select(literal(1)).where(m.c.case == c.id, m.c.stay == stay, m.c.name == milestone.name).correlate_except(m)
+        )
+        where.append(~there)
+        if stage is None:
+            where.append(c.ended.is_(None))
+        statement, evidence = holding(reader, milestone.when, columns, where=where, dated=True)
+        self._collect(statement, 4, "milestone", milestone, evidence)
+
+    def _transition(self, flow: Flow, stage: Stage, way: Transition, place: int) -> None:
+        assert way.guard is not None  # noqa: S101  # asked only where there is one
+        reader, columns, where = self._cases(flow, stage.name, way.guard)
+        kind = "move"
+        if way.approve is not None:
+            c: Any = reader.base.c
+            k = t.task.alias("asked")
+            asked = and_(k.c.case == c.id, k.c.move == f"{way.source}>{way.place}", k.c.opened_at >= c.entered_at)
+            where.append(~exists(select(literal(1)).where(asked).correlate_except(k)))
+            kind = "approval"
+        statement, evidence = holding(reader, way.guard, columns, where=where)
+        self._collect(statement, 10 + place, kind, way, evidence)
+
+    def _field(self, flow: Flow, name: str, value: Expression) -> None:
+        """A form's field that csflow fills itself: asked while it is unknown."""
+        reader, columns, where = self._cases(flow, None, value)
+        c: Any = reader.base.c
+        number = self.view.book.number("field", f"{flow.name}.{name}")
+        v = t.field_value.alias("filled")
+        known = and_(v.c.field == number, v.c.subject == c.id, or_(v.c.number.is_not(None), v.c.text.is_not(None)))
+        computed = Translator(reader).value(value.node)
+        where += [c.ended.is_(None), ~exists(select(literal(1)).where(known).correlate_except(v)), computed.is_not(None)]
+        evidence = Evidence(reader, value, dated=False)
+        columns += [computed.label("computed"), *evidence.columns]
+        self._collect(select(*columns).select_from(reader.source()).where(*where), 3, "field", (flow, name), evidence)
+
+    def _due(self, flow: Flow) -> None:
+        """Deadlines that have passed unmet, and timers that have come."""
+        c, line, timer = t.case.alias("c"), t.deadline.alias("d"), t.timer.alias("w")
+        has_customer = flow.subject in ("customer", "contract", "contact")
+        owner = (c.c.customer if has_customer else c.c.subject).label("owner")
+        columns = [owner, c.c.id.label("case_id"), c.c.version.label("version")]
+        mine = self.scope.limits(flow.subject, c.c.subject, c.c.customer if has_customer else None, timed=True)
+        mine += [c.c.flow == flow.name, c.c.ended.is_(None)]
+        if any(True for _ in specs(flow)):
+            late = [line.c.due < self.view.now, line.c.met.is_(None), line.c.missed.is_(None), line.c.dropped == 0]
+            statement = select(*columns, line.c.name.label("line"), line.c.run.label("run"))
+            joined = line.join(c, c.c.id == line.c.case)
+            self._collect(statement.select_from(joined).where(*late, *mine), 5, "missed", flow)
+        effects = _timed_effects(flow)
+        if effects:
+            waits = [timer.c.at < self.view.now, timer.c.fired.is_(None)]
+            alive = or_(
+                and_(timer.c.deadline.is_(None), timer.c.run == c.c.stay),
+                exists(
+                    select(literal(1))
+                    .where(
+                        line.c.case == c.c.id, line.c.name == timer.c.deadline, line.c.run == timer.c.run,
+                        line.c.met.is_(None), line.c.dropped == 0, line.c.stopped.is_(None),
+                    )
+                    .correlate_except(line)
+                ),
+            )  # fmt: skip
+            statement = select(
+                *columns, timer.c.id.label("timer"), timer.c.place, timer.c.occurrence, timer.c.at, timer.c.run
+            )
+            joined = timer.join(c, c.c.id == timer.c.case)
+            self._collect(statement.select_from(joined).where(*waits, alive, *mine), 6, "timer", effects)
+
+    def _dates(self, flow: Flow) -> None:
+        """Clocks and dates that deadlines hang on and that are no longer what they were."""
+        if flow.clock is not None:
+            reader, columns, where = self._cases(flow, None, None, timed=flow.clock.timed)
+            c: Any = reader.base.c
+            clock = Translator(reader).value(flow.clock.node)
+            where += [c.ended.is_(None), clock.is_not(None), clock.is_distinct_from(c.clock)]
+            evidence = Evidence(reader, flow.clock, dated=False)
+            statement = select(*columns, clock.label("value"), *evidence.columns).select_from(reader.source())
+            self._collect(statement.where(*where), 1, "clock", flow, evidence)
+        for name, expression in flow.dates.items():
+            lines = [spec.deadline.name for spec in specs(flow) if spec.deadline.due.anchor == name]
+            reader, columns, where = self._cases(flow, None, None, timed=expression.timed)
+            c = reader.base.c
+            value = Translator(reader).value(expression.node)
+            line = t.deadline.alias("d")
+            changed = and_(
+                line.c.case == c.id, line.c.name.in_(lines), line.c.met.is_(None), line.c.missed.is_(None),
+                line.c.dropped == 0, value.is_not(None), line.c.anchor.is_distinct_from(value),
+            )  # fmt: skip
+            where.append(c.ended.is_(None))
+            joined = reader.source().join(line, changed)
+            statement = select(*columns, value.label("value"), line.c.name.label("line"), line.c.run.label("run"))
+            self._collect(statement.select_from(joined).where(*where), 2, "anchor", flow)
+
+    def _stops(self, flow: Flow) -> None:
+        """Deadlines whose own `stops_while:` began to hold, or no longer does."""
+        for spec in specs(flow):
+            guard = spec.deadline.stops_while
+            if guard is None:
+                continue
+            reader, columns, where = self._cases(flow, None, guard)
+            c: Any = reader.base.c
+            holds = Translator(reader).number_of(guard.node)
+            line = t.deadline.alias("d")
+            mine = and_(
+                line.c.case == c.id, line.c.name == spec.deadline.name, line.c.met.is_(None), line.c.missed.is_(None),
+                line.c.dropped == 0,
+                or_(and_(holds == 1, line.c.stopped.is_(None)), and_(func.coalesce(holds, 0) == 0, line.c.stopped.is_not(None))),
+            )  # fmt: skip
+            stopping = [stage.name for stage in flow.stages.values() if stage.stops]
+            where += [c.ended.is_(None), c.stage.not_in(stopping)]
+            statement = select(*columns, holds.label("holds"), line.c.run.label("run"))
+            joined = reader.source().join(line, mine)
+            self._collect(statement.select_from(joined).where(*where), 2, "stop", spec.deadline.name)
+
+    # openings
+
+    def _opening(self, flow: Flow, opening: Opening) -> None:
+        if opening.when is None and opening.every is None:
+            return
+        reader = self.view.subjects(flow.subject)
+        base: Any = reader.base.c
+        customer = {"customer": lambda: base.id, "contract": lambda: base.customer, "contact": lambda: base.customer}.get(
+            flow.subject, lambda: None
+        )()
+        timed = opening.every is not None or flow.again is not None or (opening.when is not None and opening.when.timed)
+        timed = timed or (flow.one_per_key is not None and flow.one_per_key.timed)
+        limits = self.scope.limits(flow.subject, base.id, customer, timed=timed)
+        owner = customer if customer is not None else base.id
+        key = self._key(reader, flow, opening)
+        mark = t.opening.alias("mark")
+        same = and_(mark.c.flow == flow.name, mark.c.place == opening.place, mark.c.subject == base.id, mark.c.key == key)
+        period = self._period(opening)
+        marked = exists(select(literal(1)).where(same, mark.c.period >= period).correlate_except(mark))
+        where = [*limits, base.happened <= self.view.moment.today, ~marked]
+        if flow.again is not None:
+            where.append(~self._resting(flow, base, key))
+        values = {name: value for name, value in opening.values.items() if isinstance(value, Expression)}
+        translator = Translator(reader)
+        columns = [owner.label("owner"), base.id.label("subject"), key.label("one_per")]
+        columns += [translator.value(value.node).label(f"w_{name}") for name, value in values.items()]
+        columns.append(literal(period).label("period"))
+        statement, evidence = holding(reader, opening.when, columns, where=where)
+        self._collect(statement, 0, "opening", (flow, opening), evidence)
+        if opening.every is None:
+            self._rearm(flow, opening, limits_of=(base, customer, timed))
+
+    def _key(self, reader: Reader, flow: Flow, opening: Opening) -> Column:
+        if flow.one_per_key is not None:
+            return func.coalesce(Translator(reader).value(flow.one_per_key.node), literal(""))
+        if flow.one_per.startswith("case.") and flow.one_per != "case.id":
+            value = opening.values.get(flow.one_per.removeprefix("case."), "")
+            if isinstance(value, Expression):
+                return func.coalesce(Translator(reader).value(value.node), literal(""))
+            return literal(str(value))
+        base: Any = reader.base.c
+        return base.key  # type: ignore[no-any-return]
+
+    def _period(self, opening: Opening) -> int:
+        if opening.every is None:
+            return 0
+        length = opening.every
+        unit = {"days": "day", "weeks": "week", "months": "month", "years": "year"}.get(length.unit, "day")
+        definition = self.view.definition
+        index = period_of(self.view.moment.today, unit, definition.year_starts)
+        return max(index // max(int(length.amount), 1), 1)
+
+    def _resting(self, flow: Flow, base: Any, key: Column) -> Column:
+        assert flow.again is not None  # noqa: S101  # asked only where there is one
+        _, reached = self.view.moment.borders(flow.again, until=False, time=True)
+        k = t.case.alias("rest")
+        rests = and_(
+            k.c.flow.in_(self.view.book.variants[flow.name]), k.c.subject == base.id, k.c.key == key, k.c.ended_at > reached
+        )
+        return exists(select(literal(1)).where(rests).correlate_except(k))
+
+    def _rearm(self, flow: Flow, opening: Opening, *, limits_of: tuple[Any, Column | None, bool]) -> None:
+        """Marks whose guard (or key) no longer holds: the rule may open again."""
+        base, customer, timed = limits_of
+        reader = self.view.subjects(flow.subject)
+        mark = t.opening.alias("mark")
+        assert opening.when is not None  # noqa: S101  # a rule without a guard is never marked
+        holds = Translator(reader).number_of(opening.when.node)
+        key = self._key(reader, flow, opening)
+        same = and_(mark.c.subject == base.id, mark.c.flow == flow.name, mark.c.place == opening.place)
+        owner = customer if customer is not None else base.id
+        statement = (
+            select(owner.label("owner"), base.id.label("subject"), mark.c.key.label("one_per"))
+            .select_from(reader.source().join(mark, same))
+            .where(or_(func.coalesce(holds, 0) == 0, mark.c.key != key))
+            .where(*self.scope.limits(flow.subject, base.id, customer, timed=timed))
+        )
+        self._collect(statement, 0, "rearm", (flow, opening))
+
+
+def _timed_effects(flow: Flow) -> dict[str, Any]:
+    """Effects that happen before or after a due time, or again and again, by the place their timers name."""
+    found = {}
+    for spec in specs(flow):
+        for effect in spec.deadline.overdue:
+            if effect.offset is not None:
+                found[f"{spec.deadline.name}|{effect.place}"] = effect
+    for stage in flow.stages.values():
+        for effect in stage.do:
+            if effect.every is not None:
+                found[f"|{effect.place}"] = effect
+    return found
+
+
+def words_waiting(view: View, after: int, scope: Scope) -> Select[Any]:
+    """The earliest word in the inbox of each customer (or subject) that has come by now."""
+    owner = func.coalesce(t.inbox.c.customer, t.inbox.c.subject)
+    place = func.row_number().over(
+        partition_by=owner,
+        order_by=(t.inbox.c.at, func.coalesce(t.inbox.c.ref, ""), t.inbox.c.name, t.inbox.c.id),
+    )
+    conditions = [t.inbox.c.handled.is_(None), t.inbox.c.at <= view.now, owner >= after]
+    if scope.customers is not None:
+        conditions.append(t.inbox.c.customer.in_(scope.customers))
+    if scope.flow is not None:
+        conditions.append(or_(t.inbox.c.flow == scope.flow, t.inbox.c.flow.is_(None)))
+    ranked = select(t.inbox, owner.label("owner"), place.label("place")).where(*conditions).subquery()
+    return select(ranked).where(ranked.c.place == 1).order_by(ranked.c.owner)
+
+
+def first_of_each(hits: Iterable[Hit]) -> Iterator[tuple[int, list[Hit]]]:
+    """Hits by owner, in the order of owners; those of one owner in the order in which they happen."""
+    by_owner: dict[int, list[Hit]] = {}
+    for hit in hits:
+        by_owner.setdefault(hit.owner, []).append(hit)
+    for owner in sorted(by_owner):
+        yield owner, sorted(by_owner[owner], key=lambda hit: hit.order)

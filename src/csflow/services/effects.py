@@ -1,0 +1,268 @@
+"""What rules make happen besides moves: tasks, messages, new cases, fields set, words said to other flows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, update
+
+from csflow.flow.definition import Effect, Flow
+from csflow.flow.expressions import Expression
+from csflow.services import deadlines, moving
+from csflow.services.work import Due, Work, encode
+from csflow.store import tables as t
+from csflow.store.guards import Translator
+from csflow.store.questions import values_of
+
+ROUNDS = 10  # of effects that open cases whose own effects open cases …
+
+
+def perform(work: Work) -> None:
+    """Write what is noted and let every effect noted with it happen, until none is left."""
+    for _ in range(ROUNDS):
+        work.flush()
+        due, work.effects = work.effects, []
+        if not due:
+            return
+        _tasks(work, due := _wanted(work, due))
+        _fields(work, due)
+        _messages(work, due)
+        _words(work, due)
+        _open(work, due)
+    work.flush()
+
+
+Wanted = list[tuple[Due, dict[str, Any]]]
+
+
+def _wanted(work: Work, due: list[Due]) -> Wanted:
+    """The effects whose `when:` holds, with their computed values; one question for each effect of the definition."""
+    groups: dict[tuple[str, str], list[Due]] = defaultdict(list)
+    for one in due:
+        groups[(one.row.flow, one.effect.place)].append(one)
+    found: Wanted = []
+    for (flow_name, _), members in groups.items():
+        effect = members[0].effect
+        asked = {f"v{i}": v for i, v in enumerate(effect.values.values()) if isinstance(v, Expression)}
+        if effect.when is not None and effect.target != "contact":
+            asked["holds"] = effect.when
+        answers: dict[int, Any] = {}
+        if asked:
+            reader = work.view.cases(work.view.definition.flows[flow_name])
+            ids = sorted({one.row.id for one in members})
+            statement = values_of(reader, asked, key=reader.base.c.id, where=[reader.base.c.id.in_(ids)])
+            answers = {row.key: row._mapping for row in work.connection.execute(statement)}  # noqa: SLF001
+        for one in members:
+            row = answers.get(one.row.id, {})
+            if "holds" in asked and row.get("holds") != 1:
+                continue
+            values = {
+                name: row.get(f"v{i}") if isinstance(value, Expression) else value
+                for i, (name, value) in enumerate(effect.values.items())
+            }
+            found.append((one, values))
+    found.sort(key=lambda pair: (pair[0].row.id, pair[0].seq))
+    return found
+
+
+def _tasks(work: Work, due: Wanted) -> None:
+    """Open tasks; one that is open already for the same case and name gets the new due time."""
+    wanted = [one for one, _ in due if one.effect.verb == "task"]
+    if not wanted:
+        return
+    ids = sorted({one.row.id for one in wanted})
+    numbers: dict[tuple[int, str], int] = {}
+    opened: set[tuple[int, str]] = set()
+    rows = select(t.task.c.case, t.task.c.name, func.max(t.task.c.number), func.count() - func.count(t.task.c.done_at))
+    for case, name, number, waiting in work.connection.execute(
+        rows.where(t.task.c.case.in_(ids)).group_by(t.task.c.case, t.task.c.name)
+    ):
+        numbers[(case, name)] = number
+        if waiting:
+            opened.add((case, name))
+    for one in wanted:
+        effect, row = one.effect, one.row
+        key = (row.id, effect.target)
+        until = deadlines.due_of(work, effect.due, one.at, is_day=False) if effect.due is not None else None
+        if key in opened:
+            work.pending["task_due"].append({"own_case": row.id, "own_name": effect.target, "due": until})
+            continue
+        opened.add(key)
+        numbers[key] = numbers.get(key, 0) + 1
+        open_task(work, row, {"name": effect.target, "number": numbers[key], "role": effect.role, "due": until}, one.at)
+    changed = work.pending.pop("task_due", None)
+    if changed:
+        statement = update(t.task).where(
+            t.task.c.case == bindparam("own_case"), t.task.c.name == bindparam("own_name"), t.task.c.done_at.is_(None)
+        )
+        work.connection.execute(statement.values(due=bindparam("due")), changed)
+
+
+def open_task(work: Work, row: Any, what: dict[str, Any], at: int) -> None:
+    """Note a new task of a case; ``what``: name, number, role, due, and for an approval move and asker."""
+    work.pending["task"].append(
+        {
+            "case": row.id, "label": None, "person": work.owner(row, what["role"]), "opened_at": at, "snoozed": None,
+            "done_at": None, "outcome": None, "move": None, "asker": None, **what,
+        }
+    )  # fmt: skip
+    work.log(row, "task", at, target=what["name"], place="opened")
+
+
+def _fields(work: Work, due: Wanted) -> None:
+    for one, values in due:
+        if one.effect.verb != "set":
+            continue
+        for name, value in values.items():
+            head, _, rest = name.partition(".")
+            flow = work.flow(one.row)
+            if name == "case.waiting":
+                one.row.waiting = int(bool(value))
+                work.change(one.row)
+            elif head == "case":
+                work.set_field(f"{flow.name}.{rest}", one.row.id, value, flow.fields[rest].type, one.at)
+                work.log(one.row, "field", one.at, target=rest, place=one.effect.place)
+            elif one.row.customer is not None:
+                subject = one.row.subject if head == flow.subject else one.row.customer
+                kind = work.view.definition.fields[head][rest].type
+                work.set_field(name, subject, value, kind, one.at)
+                work.log(one.row, "field", one.at, target=name, place=one.effect.place)
+
+
+def effect_id(work: Work, one: Due, recipient: str) -> str:
+    """The same for the same effect of the same history entry, however often it is computed."""
+    flow = work.flow(one.row)
+    subject = work.keys.get((flow.subject, one.row.subject), "?")
+    parts = (
+        work.view.definition.name, flow.name, subject, one.row.number, one.seq, one.effect.place, recipient, one.occurrence,
+    )  # fmt: skip
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
+
+
+def _messages(work: Work, due: Wanted) -> None:
+    """Put messages and plugin effects into the outbox, in this transaction."""
+    rows = [pair for pair in due if pair[0].effect.verb in ("notify", "uses")]
+    contacts = _contacts(work, [one for one, _ in rows if one.effect.target == "contact"])
+    for one, values in rows:
+        effect = one.effect
+        if effect.target == "contact":
+            recipients = [f"contact:{key}" for key in contacts.get((effect.place, one.row.id), [])]
+        else:
+            recipients = [_recipient(work, effect)]
+        for recipient in recipients:
+            body = {"case": work.name(one.row), "values": {k: v for k, v in values.items() if v is not None}}
+            work.pending["outbox"].append(
+                {
+                    "effect_id": effect_id(work, one, recipient), "case": one.row.id, "seq": one.seq, "verb": effect.verb,
+                    "recipient": recipient, "message": effect.message if effect.verb == "notify" else effect.target,
+                    "via": effect.via, "body": json.dumps(body, ensure_ascii=False, sort_keys=True), "at": one.at,
+                    "status": "withheld" if work.withheld else "pending", "tries": 0, "next_try": None, "error": None,
+                }
+            )  # fmt: skip
+            work.told.append(("messages", {"case": work.name(one.row), "recipient": recipient, "verb": effect.verb}))
+
+
+def _recipient(work: Work, effect: Effect) -> str:
+    if effect.verb == "uses":
+        return f"uses:{effect.target}"
+    return f"person:{effect.target}" if effect.target in work.view.definition.people else f"role:{effect.target}"
+
+
+def _contacts(work: Work, wanted: list[Due]) -> dict[tuple[str, int], list[str]]:
+    """The contacts of each case's customer for whom the effect's `when:` holds."""
+    found: dict[tuple[str, int], list[str]] = defaultdict(list)
+    by_effect: dict[str, list[Due]] = defaultdict(list)
+    for one in wanted:
+        by_effect[one.effect.place].append(one)
+    for place, members in by_effect.items():
+        reader = work.view.subjects("contact")
+        contact: Any = reader.base
+        when = members[0].effect.when
+        conditions = [contact.c.customer.in_(sorted({m.row.customer for m in members if m.row.customer is not None}))]
+        conditions.append(contact.c.happened <= work.view.moment.today)
+        if when is not None:
+            conditions.append(Translator(reader).condition(when.node))
+        statement = select(contact.c.customer, contact.c.key).select_from(reader.source()).where(*conditions)
+        keys: dict[int, list[str]] = defaultdict(list)
+        for customer, key in work.connection.execute(statement.order_by(contact.c.key)):
+            keys[customer].append(key)
+        for member in members:
+            found[(place, member.row.id)] = keys.get(member.row.customer or -1, [])
+    return found
+
+
+def _words(work: Work, due: Wanted) -> None:
+    """Say words to other flows: into the inbox, where the next hop hears them."""
+    for one, values in due:
+        if one.effect.verb != "trigger":
+            continue
+        row, flow = one.row, work.flow(one.row)
+        target = work.view.definition.flows.get(one.effect.flow or flow.name, flow)
+        fields = {
+            name: encode(value, target.fields[name].type) for name, value in values.items() if name in target.fields
+        }
+        work.pending["inbox"].append(
+            {
+                "name": one.effect.target, "flow": target.name, "kind": flow.subject, "subject": row.subject,
+                "customer": row.customer, "case_key": None, "stage": None, "at": one.at, "actor": "csflow",
+                "fields": json.dumps(fields) if fields else None, "source": None, "ref": None, "handled": None,
+                "refused": None,
+            }
+        )  # fmt: skip
+        work.change(row)
+
+
+def _open(work: Work, due: Wanted) -> None:
+    """Open cases of other flows for the same subject; one that is open already gets the fields."""
+    wanted = []
+    for one, values in due:
+        if one.effect.verb != "open":
+            continue
+        flow = work.view.definition.flows[one.effect.flow or one.effect.target]
+        subject = _subject_for(work, one, flow.subject)
+        if subject is None:
+            continue
+        key = key_of(work, flow, values, subject)
+        wanted.append(
+            {
+                "flow": flow, "subject": subject, "customer": one.row.customer, "key": key, "at": one.at,
+                "place": f"{one.row.flow}.{one.effect.place}", "because": [], "fields": values,
+            }
+        )  # fmt: skip
+    if wanted:
+        moving.open_cases(work, wanted)
+
+
+def _subject_for(work: Work, one: Due, kind: str) -> int | None:
+    own = work.flow(one.row).subject
+    if kind == own:
+        return one.row.subject
+    if kind == "customer":
+        return one.row.customer
+    if kind == "contract" and one.row.customer is not None:
+        chosen = select(t.customer.c.contract).where(t.customer.c.id == one.row.customer)
+        return work.connection.execute(chosen).scalar()
+    return None
+
+
+def key_of(work: Work, flow: Flow, values: dict[str, Any], subject: int) -> str | None:
+    """The one_per key of a case to open: None where every case is its own."""
+    if flow.one_per == "case.id":
+        return None
+    if flow.one_per.startswith("case."):
+        return str(values.get(flow.one_per.removeprefix("case."), ""))
+    if flow.one_per_key is not None:
+        reader = work.view.subjects(flow.subject)
+        own: Any = reader.base.c.id
+        statement = values_of(reader, {"value": flow.one_per_key}, key=own, where=[own == subject])
+        found = work.connection.execute(statement).first()
+        return str(found.value) if found is not None else ""
+    place = (flow.subject, subject)
+    if place not in work.keys:
+        table = getattr(t, flow.subject)
+        key = work.connection.execute(select(table.c.key).where(table.c.id == subject)).scalar()
+        work.keys[place] = key or ""
+    return work.keys[place]

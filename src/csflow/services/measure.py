@@ -1,0 +1,492 @@
+"""Refresh metrics: those in SQL set-wise, those in Python batch by batch – only for whom something changed.
+
+The only verb that calls plugins for facts. A plugin that fails leaves its last values; it is named, the run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    and_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from csflow.flow.definition import Definition, Metric
+from csflow.flow.nodes import Ago
+from csflow.flow.types import WORDS
+from csflow.hookspecs import Batch, Provider, Usage, Window
+from csflow.services.views import View, number_names, see
+from csflow.store import tables as t
+from csflow.store.guards import Translator
+from csflow.store.insertion import insert_into
+from csflow.store.opening import Store
+from csflow.store.refreshing import refresh, sync_people
+from csflow.store.touching import ADVANCE, MEASURE
+from csflow.values import Instant, Length, Zone, latest_start, parse_length
+
+CLAIMED = 3  # the queue of `touched` rows that a measure is working on
+BATCH = 5_000
+CHANGED = Table(  # what one metric's new values change, before they are written
+    "changed_values",
+    MetaData(),
+    Column("subject", t.measurement.c.subject.type, primary_key=True),
+    Column("number", t.measurement.c.number.type),
+    Column("text", t.measurement.c.text.type),
+    Column("happened", Integer),
+    prefixes=["TEMPORARY"],
+)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What a measure did: values changed by metric, plugins that failed, sources that are silent."""
+
+    as_of: Instant
+    changed: dict[str, int] = field(default_factory=dict)
+    failed: list[dict[str, str]] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+
+def measure(
+    store: Store,
+    definition: Definition,
+    providers: Mapping[str, Provider],
+    *,
+    now: Instant,
+    recorded: Instant,
+    full: bool = False,
+) -> Measured:
+    """Compute every metric of a subject as of ``now`` and write what changed."""
+    outcome = Measured(now)
+    zone = Zone(definition.zone)
+    with store.writing() as connection:
+        number_names(connection, definition)
+        people = {person.id: next(iter(person.label.values()), None) for person in definition.people.values()}
+        sync_people(connection, people, definition.name)
+        last = connection.execute(select(func.max(t.measured.c.at))).scalar()
+        backwards = last is not None and now < last
+        refresh(connection, zone.day_of(now), MEASURE, zone, everyone=backwards)
+        _claim(connection, zone.day_of(now))
+        outcome.silent = _listen(connection, definition, zone.day_of(now))
+        row = {"verb": "measure", "as_of": now, "recorded": recorded, "definition": definition.hash}
+        run = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()
+    for metric in _ordered(definition):
+        with store.writing() as connection:
+            view = see(connection, definition, now)
+            _one(connection, view, metric, providers, outcome, full=full or backwards)
+    with store.writing() as connection:
+        view = see(connection, definition, now)
+        for condition in definition.conditions.values():
+            _watch(connection, view, condition, everyone=full or backwards)
+        connection.execute(delete(t.touched).where(t.touched.c.queue == CLAIMED))
+        connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
+    return outcome
+
+
+def _claim(connection: Connection, today: int) -> None:
+    due = [t.touched.c.queue == MEASURE, t.touched.c.day <= today]
+    columns = [t.touched.c.kind, t.touched.c.subject]
+    waiting = select(t.touched.c.queue + (CLAIMED - MEASURE), *columns, t.touched.c.day * 0, t.touched.c.mark * 0)
+    statement = insert_into(connection, t.touched).from_select(
+        ["queue", "kind", "subject", "day", "mark"], waiting.where(*due).distinct()
+    )
+    connection.execute(statement.on_conflict_do_nothing())
+    connection.execute(delete(t.touched).where(*due))
+
+
+def _ordered(definition: Definition) -> list[Metric]:
+    """Metrics of single subjects, each after those it reads."""
+    done: dict[str, Metric] = {}
+
+    def visit(metric: Metric) -> None:
+        if metric.name in done or metric.subject == "book":
+            return
+        for name in metric.reads:
+            if name in definition.metrics and name not in done:
+                visit(definition.metrics[name])
+        done[metric.name] = metric
+
+    for metric in definition.metrics.values():
+        visit(metric)
+    return list(done.values())
+
+
+def _listen(connection: Connection, definition: Definition, today: int) -> list[str]:
+    """Usage sources that have no row for their newest expected day, or far fewer than usual."""
+    silent = []
+    for name, mapping in definition.imports.items():
+        if mapping.get("into") != "usage" or not mapping.get("every"):
+            continue
+        number = connection.execute(select(t.name.c.id).where(t.name.c.kind == "source", t.name.c.name == name)).scalar()
+        if number is None:
+            continue
+        expected = latest_start(parse_length(mapping["every"]), today)
+        days = dict(
+            connection.execute(
+                select(t.usage.c.day, func.count())
+                .where(t.usage.c.source == number, t.usage.c.day > expected - 28, t.usage.c.day <= today)
+                .group_by(t.usage.c.day)
+            )
+            .tuples()
+            .all()
+        )
+        newest = max(days, default=None)
+        if newest is None or newest < expected or _thin(days, newest, mapping.get("at_least")):
+            silent.append(name)
+    alarmed = select(t.name.c.id).where(t.name.c.kind == "source", t.name.c.name.in_(silent))
+    connection.execute(update(t.source).values(alarmed=case((t.source.c.source.in_(alarmed), 1), else_=0)))
+    return silent
+
+
+def _thin(days: dict[int, int], newest: int, at_least: Any) -> bool:
+    """The newest day has fewer rows than this share of the mean of the days before it."""
+    before = [number for day, number in days.items() if day < newest]
+    if at_least is None or len(before) < 3:
+        return False
+    share = float(str(at_least).rstrip("%")) / 100 if str(at_least).endswith("%") else float(at_least)
+    return days[newest] < share * sum(before) / len(before)
+
+
+def _one(
+    connection: Connection,
+    view: View,
+    metric: Metric,
+    providers: Mapping[str, Provider],
+    outcome: Measured,
+    *,
+    full: bool,
+) -> None:
+    """Measure one metric in its own transaction."""
+    number = view.book.number("metric", metric.name)
+    digest = _digest(metric)
+    last = connection.execute(select(t.measured).where(t.measured.c.metric == number)).first()
+    provider = providers.get(metric.uses or "")
+    if metric.expression is None and provider is None:
+        return
+    silent = bool(outcome.silent) and provider is not None and provider.reads_usage
+    since = None if last is None or last.hash != digest or full else last.at
+    error = None
+    if not silent:
+        connection.execute(CHANGED.delete()) if _staged(connection) else None
+        if metric.expression is not None:
+            values = _computed(view, metric, since)
+            _stage(connection, metric, number, values)
+        elif provider is not None and provider.select is not None:
+            _stage(connection, metric, number, _windowed(connection, view, metric, provider, since))
+        elif provider is not None:
+            error = _asked(connection, view, metric, provider)
+        many = _write(connection, view, metric, number) if error is None else 0
+        if many:
+            outcome.changed[metric.name] = many
+    if error is not None:
+        outcome.failed.append({"metric": metric.name, "error": error})
+    at = last.at if (silent or error is not None) and last is not None else view.now
+    if error is not None and last is None:
+        return
+    statement = insert_into(connection, t.measured).values(
+        metric=number, at=at, hash=digest, silent=int(silent), error=error
+    )
+    new = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["metric"], set_={"at": new.at, "hash": new.hash, "silent": new.silent, "error": new.error}
+        )
+    )
+
+
+def _digest(metric: Metric) -> str:
+    text = repr((metric.expression.node if metric.expression else None, metric.uses, metric.options, metric.type, metric.subject))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _staged(connection: Connection) -> bool:
+    CHANGED.create(connection, checkfirst=False) if not _there(connection) else None
+    return True
+
+
+def _there(connection: Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("select 1 from sqlite_temp_master where name = 'changed_values'")
+    else:
+        found = connection.exec_driver_sql("select 1 from pg_class where relname = 'changed_values' and relpersistence = 't' and pg_table_is_visible(oid)")
+    return found.first() is not None
+
+
+def _dirty(kind: str, base: Any) -> ColumnElement[Any] | None:
+    """The subjects that something changed for; None = no way to tell, ask all."""
+    if kind not in ("customer", "contract", "contact"):
+        return None
+    owner = base.c.id if kind == "customer" else base.c.customer
+    return owner.in_(select(t.touched.c.subject).where(t.touched.c.queue == CLAIMED, t.touched.c.kind == "customer"))
+
+
+def _computed(view: View, metric: Metric, since: Instant | None) -> Select[Any]:
+    """Subject, value and newest fact of an expression, for whom it may have changed."""
+    expression = metric.expression
+    assert expression is not None  # noqa: S101  # chosen by the caller
+    reader = view.subjects(metric.subject)
+    base: Any = reader.base
+    value = Translator(reader).value(expression.node)
+    happened = _newest([reader.happened(fact) for fact in expression.facts if not _instant(fact)])
+    text = metric.type.name in WORDS
+    columns = [
+        base.c.id.label("subject"),
+        (cast(null(), Double) if text else cast(value, Double)).label("number"),
+        (cast(value, Text) if text else cast(null(), Text)).label("text"),
+        happened.label("happened"),
+    ]
+    statement = select(*columns).select_from(reader.source()).where(base.c.happened <= view.moment.today)
+    timed = expression.timed or any(isinstance(node, Ago) for node in expression.node.walk())
+    only = _dirty(metric.subject, base)
+    stale = view.book.stale.intersection(metric.reads)
+    if since is not None and not timed and only is not None and not stale and not _reads_vendor(metric):
+        statement = statement.where(only)
+    return statement
+
+
+def _reads_vendor(metric: Metric) -> bool:
+    return metric.expression is not None and any(f.owner == "organisation" for f in metric.expression.all_facts)
+
+
+def _instant(fact: Any) -> bool:
+    """Facts whose date is an instant, not a day, do not date a metric."""
+    return fact.kind in ("milestone", "activity") or fact.owner in ("case", "activity", "milestones", "tasks", "open") or fact.owner.startswith("flow:")
+
+
+def _newest(dates: list[ColumnElement[Any]]) -> ColumnElement[Any]:
+    result: ColumnElement[Any] = cast(null(), Integer)
+    for date in dates:
+        result = case((or_(result.is_(None), date > result), date), else_=result) if date is not None else result
+    return result
+
+
+def _window_of(metric: Metric) -> Length:
+    return parse_length(str(metric.options.get("window", "30 days")))
+
+
+def _windowed(connection: Connection, view: View, metric: Metric, provider: Provider, since: Instant | None) -> Select[Any]:
+    """Every customer whose window lost or gained a row, with the provider's value or its value of no usage."""
+    assert provider.select is not None  # noqa: S101  # chosen by the caller
+    today, length = view.moment.today, _window_of(metric)
+    begin = latest_start(length, today)
+    window = Window(begin, today, metric.options, view.moment, view.definition.calendars)
+    found = provider.select(window).subquery("found")
+    first = connection.execute(select(func.min(t.usage.c.day))).scalar()
+    cu = t.customer
+    empty = literal(provider.empty, Double) if first is not None and first <= today else cast(null(), Double)
+    if metric.options.get("features") == "core" and connection.execute(select(t.feature.c.id).where(t.feature.c.core == 1).limit(1)).first() is None:
+        empty = cast(null(), Double)
+    value = case((found.c[0].is_(None), empty), else_=cast(found.c[1], Double))
+    columns = [cu.c.id.label("subject"), value.label("number"), cast(null(), Text).label("text"), cast(found.c[2], Integer).label("happened")]
+    statement = select(*columns).select_from(cu.outerjoin(found, found.c[0] == cu.c.id)).where(cu.c.happened <= today)
+    if since is None:
+        return statement
+    before = view.zone.day_of(since)
+    was_begin = latest_start(length, before)
+    moved = or_(
+        and_(t.usage.c.day > before, t.usage.c.day <= today), and_(t.usage.c.day > was_begin, t.usage.c.day <= begin)
+    )
+    dirty = select(t.touched.c.subject).where(t.touched.c.queue == CLAIMED, t.touched.c.kind == "customer")
+    return statement.where(or_(cu.c.id.in_(select(t.usage.c.customer).where(moved)), cu.c.id.in_(dirty)))
+
+
+def _stage(connection: Connection, metric: Metric, number: int, values: Select[Any]) -> None:
+    """Keep of the computed values those that differ from the stored ones; unknown and never known is no difference."""
+    del metric
+    v, m = values.subquery("computed"), t.measurement
+    joined = v.outerjoin(m, and_(m.c.metric == number, m.c.subject == v.c.subject))
+    differs = or_(
+        and_(m.c.metric.is_(None), or_(v.c.number.is_not(None), v.c.text.is_not(None))),
+        and_(m.c.metric.is_not(None), or_(v.c.number.is_distinct_from(m.c.number), v.c.text.is_distinct_from(m.c.text))),
+    )
+    chosen = select(v.c.subject, v.c.number, v.c.text, v.c.happened).select_from(joined).where(differs)
+    connection.execute(insert(CHANGED).from_select(["subject", "number", "text", "happened"], chosen))
+
+
+def _write(connection: Connection, view: View, metric: Metric, number: int) -> int:
+    """Write the staged values into measurement and its log, and touch whom they belong to."""
+    many = connection.execute(select(func.count()).select_from(CHANGED)).scalar_one()
+    if not many:
+        return 0
+    c = CHANGED.c
+    known = literal(view.now, t.measurement.c.known.type)
+    rows = select(literal(number), c.subject, c.number, c.text, c.happened, known).where(literal(1) == 1)
+    names = ["metric", "subject", "number", "text", "happened", "known"]
+    for table, keys in ((t.measurement, ["metric", "subject"]), (t.measurement_log, ["metric", "subject", "known"])):
+        statement = insert_into(connection, table).from_select(names, rows)
+        new = statement.excluded
+        values = {name: new[name] for name in ("number", "text", "happened", "known") if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
+    _touch_changed(connection, metric)
+    return int(many)
+
+
+def _touch_changed(connection: Connection, metric: Metric) -> None:
+    """Whoever's value changed is asked again by the next pass, and by the metrics that read this one."""
+    kind = metric.subject
+    owner: Select[Any] = select(CHANGED.c.subject)
+    if kind in ("contract", "contact"):
+        table = getattr(t, kind)
+        owner = select(table.c.customer).join(CHANGED, CHANGED.c.subject == table.c.id)
+        kind = "customer"
+    found = owner.distinct().subquery()
+    for queue in (ADVANCE, CLAIMED):
+        mark = literal(secrets.randbits(62), t.touched.c.mark.type)
+        rows = select(literal(queue), literal(kind), found.c[0], literal(0), mark).where(literal(1) == 1)
+        statement = insert_into(connection, t.touched).from_select(["queue", "kind", "subject", "day", "mark"], rows)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["queue", "kind", "subject", "day"], set_={"mark": statement.excluded.mark}
+            )
+        )
+
+
+# metrics in Python
+
+
+def _asked(connection: Connection, view: View, metric: Metric, provider: Provider) -> str | None:
+    """Ask a plugin batch by batch; the reason when it failed (then none of its values is taken)."""
+    assert provider.compute is not None  # noqa: S101  # chosen by the caller
+    table = getattr(t, metric.subject)
+    number = view.book.number("metric", metric.name)
+    after = 0
+    while True:
+        found = connection.execute(
+            select(table.c.id, table.c.key)
+            .where(table.c.id > after, table.c.happened <= view.moment.today)
+            .order_by(table.c.id)
+            .limit(BATCH)
+        ).all()
+        if not found:
+            return None
+        after = found[-1].id
+        ids = {row.key: row.id for row in found}
+        batch = Batch(tuple(ids), dict(metric.options), view.moment.today, _usage(connection, view, metric, ids))
+        try:
+            answer = provider.compute(batch)
+            rows = [_row(metric, ids[key], value) for key, value in dict(answer).items() if key in ids]
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a plugin raises costs its own result only
+            connection.execute(CHANGED.delete())
+            return f"{metric.uses}: {type(error).__name__}: {error}"
+        answered = {row["subject"] for row in rows}
+        rows += [_row(metric, id_, None) for id_ in ids.values() if id_ not in answered]
+        there = {
+            row.subject: (row.number, row.text)
+            for row in connection.execute(
+                select(t.measurement).where(
+                    t.measurement.c.metric == number, t.measurement.c.subject >= found[0].id, t.measurement.c.subject <= after
+                )
+            )
+        }
+        changed = [row for row in rows if there.get(row["subject"], (None, None)) != (row["number"], row["text"])]
+        if changed:
+            connection.execute(insert(CHANGED), changed)
+
+
+def _row(metric: Metric, subject: int, value: Any) -> dict[str, Any]:
+    """A plugin's value as a row; ValueError when it is not of the metric's type."""
+    number: float | None = None
+    text: str | None = None
+    if value is not None:
+        name = metric.type.name
+        if name in WORDS:
+            text = str(value)
+            if metric.type.choices and text not in metric.type.choices:
+                raise ValueError(f"'{text}' is none of {', '.join(metric.type.choices)}")
+        elif name == "boolean":
+            number = float(bool(value))
+        elif isinstance(value, int | float) and value == value and abs(value) <= 1e15:
+            number = float(value)
+        else:
+            raise ValueError(f"{value!r} is not a {name}")
+    return {"subject": subject, "number": number, "text": text, "happened": None}
+
+
+def _usage(connection: Connection, view: View, metric: Metric, ids: dict[str, int]) -> dict[str, tuple[Usage, ...]]:
+    """The usage rows of the metric's window, by customer; none for a metric without `window:` or of other subjects."""
+    if "window" not in metric.options or metric.subject != "customer":
+        return {}
+    today = view.moment.today
+    begin = latest_start(_window_of(metric), today)
+    u, f = t.usage.c, t.feature.c
+    low, high = min(ids.values()), max(ids.values())
+    keys = {id_: key for key, id_ in ids.items()}
+    rows: dict[str, list[Usage]] = {}
+    statement = (
+        select(u.customer, f.key, u.day, u.count, u.seconds, u.users)
+        .select_from(t.usage.join(t.feature, f.id == u.feature))
+        .where(u.customer >= low, u.customer <= high, u.day > begin, u.day <= today)
+        .order_by(u.customer, u.day, f.key, u.ref)
+    )
+    for customer, *values in connection.execute(statement):
+        if customer in keys:
+            rows.setdefault(keys[customer], []).append(Usage(*values))
+    return {key: tuple(found) for key, found in rows.items()}
+
+
+# conditions that rules watch over time
+
+
+def _watch(connection: Connection, view: View, condition: Any, *, everyone: bool) -> None:
+    """Keep the interval of a watched condition: written only when its truth changed."""
+    kind = condition.subject
+    reader = view.subjects(kind)
+    base: Any = reader.base
+    number = view.book.number("condition", condition.key)
+    truth = Translator(reader).number_of(condition.node)
+    there, now = t.span, literal(view.now, t.span.c.since.type)
+    computed = select(base.c.id.label("subject"), truth.label("truth")).select_from(reader.source())
+    computed = computed.where(base.c.happened <= view.moment.today)
+    only = _dirty(kind, base)
+    new = not connection.execute(select(exists(select(literal(1)).where(there.c.condition == number)))).scalar()
+    if not (everyone or new or view.book.stale or only is None or _fresh(condition.node)):
+        computed = computed.where(only)
+    v = computed.subquery("computed")
+    joined = v.outerjoin(there, and_(there.c.condition == number, there.c.subject == v.c.subject))
+    differs = or_(there.c.condition.is_(None), v.c.truth.is_distinct_from(there.c.truth))
+    rows = (
+        select(
+            literal(number), v.c.subject, cast(v.c.truth, Integer), now,
+            case((there.c.truth == 0, now), else_=there.c.false_until),
+            case((there.c.first_true.is_not(None), there.c.first_true), (v.c.truth == 1, now), else_=null()),
+        )
+        .select_from(joined)
+        .where(differs)
+    )  # fmt: skip
+    names = ["condition", "subject", "truth", "since", "false_until", "first_true"]
+    statement = insert_into(connection, there).from_select(names, rows)
+    excluded = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["condition", "subject"],
+            set_={name: excluded[name] for name in ("truth", "since", "false_until", "first_true")},
+        )
+    )
+
+
+def _fresh(node: Any) -> bool:
+    return any(getattr(part, "fact", None) is not None and part.fact.fresh is not None for part in node.walk())

@@ -1,0 +1,184 @@
+"""A definition seen at a moment on a store: what every verb that asks questions starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from csflow.flow.definition import Definition, Flow, Metric
+from csflow.flow.expressions import Expression
+from csflow.flow.moments import Moment
+from csflow.flow.types import WORDS, Type
+from csflow.store import tables as t
+from csflow.store.insertion import insert_into
+from csflow.store.reading import Book, Reader, case_reader, subject_reader
+from csflow.values import Instant, Zone, day_text, money_text
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A definition, the store's numbers for its names, and the moment it is asked at."""
+
+    definition: Definition
+    book: Book
+    moment: Moment
+
+    @property
+    def zone(self) -> Zone:
+        """The project's zone."""
+        return self.moment.zone
+
+    @property
+    def now(self) -> Instant:
+        """The moment's instant."""
+        return self.moment.now
+
+    def cases(self, flow: Flow, stage: str | None = None) -> Reader:
+        """A reader of one flow's cases."""
+        return case_reader(flow.name, flow.subject, self.book, self.moment, stage=stage)
+
+    def anchors(self, flow: Flow) -> dict[str, Expression]:
+        """The flow's clock and the dates its deadlines hang on, by name."""
+        found = {"clock": flow.clock} if flow.clock is not None else {}
+        for name, expression in flow.dates.items():
+            found[name] = expression
+        return found
+
+    def subjects(self, kind: str) -> Reader:
+        """A reader of all subjects of a kind."""
+        return subject_reader(kind, self.book, self.moment)
+
+
+def variants(flows: Iterable[Flow]) -> dict[str, tuple[str, ...]]:
+    """Flow → itself and every flow that extends it: rules that speak of the base speak of all of them."""
+    listed = list(flows)
+    return {flow.name: tuple(f.name for f in listed if flow.name in (f.name, f.base)) for flow in listed}
+
+
+def see(connection: Connection, definition: Definition, now: Instant) -> View:
+    """Read what a view needs: a handful of small statements, whatever the number of customers."""
+    zone = Zone(definition.zone)
+    numbers = {(row.kind, row.name): row.id for row in connection.execute(select(t.name))}
+    required = {
+        (flow.name, stage.name): tuple(m.name for m in stage.milestones.values() if not m.optional)
+        for flow in definition.flows.values()
+        for stage in flow.stages.values()
+    }
+    book = Book(numbers, variants(definition.flows.values()), required, _stale(connection, definition, numbers, now))
+    calendar = definition.calendars.get(definition.calendar or "")
+    moment = Moment(
+        now=now,
+        zone=zone,
+        calendar=calendar,
+        log_begin=_log_begin(connection),
+        rates=_rates(connection, definition.currency, zone.day_of(now)),
+        unfed=_unfed(connection, definition),
+    )
+    return View(definition, book, moment)
+
+
+def number_names(connection: Connection, definition: Definition) -> None:
+    """Give every metric, field and watched condition of the definition its number, once."""
+    wanted = {("metric", name) for name in definition.metrics}
+    wanted |= {("field", f"{kind}.{name}") for kind, fields in definition.fields.items() for name in fields}
+    wanted |= {("field", f"{flow.name}.{name}") for flow in definition.flows.values() for name in flow.fields}
+    wanted |= {("condition", key) for key in definition.conditions}
+    there = {(row.kind, row.name) for row in connection.execute(select(t.name.c.kind, t.name.c.name))}
+    missing = [{"kind": kind, "name": name} for kind, name in sorted(wanted - there)]
+    if missing:
+        connection.execute(insert_into(connection, t.name).on_conflict_do_nothing(), missing)
+
+
+def _stale(
+    connection: Connection, definition: Definition, numbers: dict[tuple[str, str], int], now: Instant
+) -> frozenset[str]:
+    """Metrics that are unknown now: their source is silent, or they were measured longer ago than their `fresh:`."""
+    zone = Zone(definition.zone)
+    rows = {row.metric: row for row in connection.execute(select(t.measured))}
+    old: set[str] = set()
+    for metric in definition.metrics.values():
+        row = rows.get(numbers.get(("metric", metric.name), -1))
+        if row is None:
+            continue
+        if row.silent or (metric.fresh is not None and row.at <= zone.latest_start(metric.fresh, now)):
+            old.add(metric.name)
+    return frozenset(_with_dependents(definition.metrics, old))
+
+
+def _with_dependents(metrics: dict[str, Metric], names: set[str]) -> set[str]:
+    found = set(names)
+    while True:
+        more = {m.name for m in metrics.values() if m.name not in found and found.intersection(m.reads)}
+        if not more:
+            return found
+        found |= more
+
+
+def _log_begin(connection: Connection) -> Instant | None:
+    """When csflow's log of activities begins: the first activity it knows, or the first time it ran, if earlier."""
+    first = connection.execute(select(func.min(t.activity.c.at))).scalar()
+    ran = connection.execute(select(func.min(t.run.c.as_of))).scalar()
+    known = [at for at in (first, ran) if at is not None]
+    return min(known) if known else None
+
+
+def _rates(connection: Connection, currency: str, today: int) -> dict[str, float]:
+    """The newest rate of each currency on or before today."""
+    newest = (
+        select(t.rate.c.currency, func.max(t.rate.c.day).label("day"))
+        .where(t.rate.c.day <= today)
+        .group_by(t.rate.c.currency)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(t.rate.c.currency, t.rate.c.rate).join(
+            newest, (t.rate.c.currency == newest.c.currency) & (t.rate.c.day == newest.c.day)
+        )
+    )
+    return {row.currency: row.rate for row in rows if row.currency != currency}
+
+
+THINGS = {"contact": "contact", "contract": "contract", "activity": "activity"}
+
+
+def _unfed(connection: Connection, definition: Definition) -> frozenset[str]:
+    """Things for which the project declares imports and none has ever run."""
+    declared: dict[str, set[str]] = {}
+    for name, mapping in definition.imports.items():
+        if mapping.get("into") in THINGS:
+            declared.setdefault(mapping["into"], set()).add(name)
+    if not declared:
+        return frozenset()
+    heard = set(
+        connection.execute(
+            select(t.name.c.name).join(t.source, t.source.c.source == t.name.c.id).where(t.source.c.imported.is_not(None))
+        ).scalars()
+    )
+    return frozenset(
+        kind
+        for kind, names in declared.items()
+        if not names & heard and connection.execute(select(getattr(t, THINGS[kind]).c.id).limit(1)).first() is None
+    )
+
+
+def present(value: object, kind: Type, view: View) -> object:
+    """A stored value as people and JSON read it: a date as ISO, money as text, a share as a number."""
+    if value is None:
+        return None
+    name = kind.name
+    if name == "date":
+        return day_text(int(value))  # type: ignore[call-overload]
+    if name == "time":
+        return view.zone.text(int(value))  # type: ignore[call-overload]
+    if name == "money":
+        return money_text(round(float(value)), view.definition.currency)  # type: ignore[arg-type]
+    if name == "boolean":
+        return bool(value)
+    if name in WORDS or isinstance(value, str):
+        return str(value)
+    number = float(value)  # type: ignore[arg-type]
+    return int(number) if number.is_integer() else number
+
+

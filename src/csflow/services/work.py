@@ -1,0 +1,374 @@
+"""What one transaction does to a chunk of cases: their rows, what is known beside them, and the changes to write.
+
+Everything a chunk needs is read in a handful of statements and written in a handful, however many cases it has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from csflow.errors import CsflowError
+from csflow.flow.definition import Effect, Flow
+from csflow.flow.machine import FlowMachine
+from csflow.flow.types import WORDS, Type
+from csflow.services.views import View, present
+from csflow.store import tables as t
+from csflow.store.insertion import insert_into
+from csflow.store.questions import Reason
+from csflow.store.touching import touch
+from csflow.values import Instant
+
+Tell = Callable[[str, dict[str, Any]], None]
+CASE_COLUMNS = tuple(column.name for column in t.case.columns)
+
+
+class StaleError(CsflowError):
+    """A case changed between question and write; the chunk is rolled back and asked again."""
+
+
+class CaseRow:
+    """One case as this transaction sees it; attributes are the columns of the table."""
+
+    __slots__ = (*CASE_COLUMNS, "old_version")
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        for name, value in zip(CASE_COLUMNS, values, strict=True):
+            setattr(self, name, value)
+        self.old_version: int | None = self.version
+
+    id: int
+    flow: str
+    subject: int
+    customer: int | None
+    number: int
+    key: str
+    stage: str
+    ended: str | None
+    stay: int
+    came_from: str | None
+    came_stay: int | None
+    opened_at: Instant
+    entered_at: Instant
+    ended_at: Instant | None
+    clock: int | None
+    run: int
+    waiting: int
+    seq: int
+    version: int
+    definition: str
+
+
+@dataclass(slots=True)
+class Line:
+    """A deadline of a case: the columns of the table."""
+
+    case: int
+    name: str
+    run: int
+    due: Instant | None
+    anchor: int | None
+    spec: str
+    met: Instant | None = None
+    missed: Instant | None = None
+    person: str | None = None
+    stopped: Instant | None = None
+    rest: int | None = None
+    dropped: int = 0
+    new: bool = False
+    changed: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Neither met nor missed nor dropped."""
+        return self.met is None and self.missed is None and not self.dropped
+
+    def values(self) -> dict[str, Any]:
+        """The row as the table wants it."""
+        return {name: getattr(self, name) for name in LINE_COLUMNS}
+
+
+LINE_COLUMNS = tuple(column.name for column in t.deadline.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An effect that is to happen to a case now; ``seq`` is the history entry it belongs to."""
+
+    row: CaseRow
+    effect: Effect
+    at: Instant
+    seq: int
+    occurrence: int = 0
+
+
+@dataclass(slots=True)
+class FieldWrite:
+    """A field of a case or subject that gets a value: ``name`` as ``flow.field`` or ``customer.field``."""
+
+    name: str
+    subject: int
+    number: float | None
+    text: str | None
+    at: Instant
+    happened: int
+
+
+@dataclass(slots=True)
+class Work:
+    """The chunk. ``tell`` hears of everything that happened, once it is certain (after the commit)."""
+
+    connection: Connection
+    view: View
+    machines: dict[str, FlowMachine]
+    actor: str
+    recorded: Instant
+    withheld: bool = False
+    rows: dict[int, CaseRow] = field(default_factory=dict)
+    reached: dict[int, dict[tuple[int, str], Instant]] = field(default_factory=lambda: defaultdict(dict))
+    lines: dict[int, list[Line]] = field(default_factory=lambda: defaultdict(list))
+    owners: dict[tuple[int, str], str] = field(default_factory=dict)
+    keys: dict[tuple[str, int], str] = field(default_factory=dict)
+    effects: list[Due] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    pending: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    fields: list[FieldWrite] = field(default_factory=list)
+    touched: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def flow(self, row: CaseRow) -> Flow:
+        """The flow of a case."""
+        return self.view.definition.flows[row.flow]
+
+    def load(self, ids: Iterable[int]) -> None:
+        """Read cases with their milestones, deadlines and owners; those that are there already stay as they are."""
+        wanted = sorted(set(ids) - set(self.rows))
+        if not wanted:
+            return
+        found = self.connection.execute(select(t.case).where(t.case.c.id.in_(wanted)).with_for_update())
+        loaded = [CaseRow(values) for values in found]
+        self.rows.update({row.id: row for row in loaded})
+        for m in self.connection.execute(select(t.milestone).where(t.milestone.c.case.in_(wanted))):
+            if m.current:
+                self.reached[m.case][(m.stay, m.name)] = m.at
+        for line in self.connection.execute(select(t.deadline).where(t.deadline.c.case.in_(wanted))):
+            self.lines[line.case].append(Line(**line._mapping))  # noqa: SLF001  # SQLAlchemy's public name for it
+        self.know(loaded)
+
+    def know(self, rows: Iterable[CaseRow]) -> None:
+        """Read the ids of the subjects and the owners of these cases, one statement for each kind."""
+        by_kind: dict[str, set[int]] = defaultdict(set)
+        for row in rows:
+            by_kind[self.flow(row).subject].add(row.subject)
+            if row.customer is not None:
+                by_kind["customer"].add(row.customer)
+        for kind, ids in by_kind.items():
+            table = getattr(t, kind)
+            missing = sorted(x for x in ids if (kind, x) not in self.keys)
+            if missing:
+                found = self.connection.execute(select(table.c.id, table.c.key).where(table.c.id.in_(missing)))
+                self.keys.update({(kind, id_): key for id_, key in found})
+        customers = sorted(by_kind["customer"])
+        if customers:
+            found = self.connection.execute(select(t.assignment).where(t.assignment.c.customer.in_(customers)))
+            self.owners.update({(row.customer, row.role): row.person for row in found})
+
+    def know_subjects(self, words: Iterable[Any]) -> None:
+        """Read the ids of the subjects that words in the inbox speak of."""
+        by_kind: dict[str, set[int]] = defaultdict(set)
+        for said in words:
+            if said.kind != "case":
+                by_kind[said.kind].add(said.subject)
+        for kind, ids in by_kind.items():
+            table = getattr(t, kind)
+            found = self.connection.execute(select(table.c.id, table.c.key).where(table.c.id.in_(sorted(ids))))
+            self.keys.update({(kind, id_): key for id_, key in found})
+
+    def owner(self, row: CaseRow, role: str | None) -> str | None:
+        """The person who fills a role for this case; None when nobody does."""
+        return self.owners.get((row.customer, role)) if role is not None and row.customer is not None else None
+
+    def name(self, row: CaseRow) -> str:
+        """The case as people call it: ``lifecycle/C-0001/1``."""
+        return f"{row.flow}/{self.keys.get((self.flow(row).subject, row.subject), '?')}/{row.number}"
+
+    def subject(self, row: CaseRow) -> dict[str, str]:
+        """The case's subject for JSON."""
+        kind = self.flow(row).subject
+        return {"kind": kind, "id": self.keys.get((kind, row.subject), "?")}
+
+    def change(self, row: CaseRow) -> None:
+        """Note that a case is written, and that whoever reads it must be asked again."""
+        if row.old_version is not None and row.version == row.old_version:
+            row.version += 1
+        if row.customer is not None:
+            self.touched["customer"].add(row.customer)
+        else:
+            self.touched[self.flow(row).subject].add(row.subject)
+
+    def log(self, row: CaseRow, kind: str, at: Instant, **what: Any) -> int:
+        """Write the case's next history entry; ``what``: source, target, place, because. Returns its number."""
+        row.seq += 1
+        self.change(row)
+        because = what.pop("because", None)
+        self.pending["history"].append(
+            {
+                "case": row.id, "seq": row.seq, "kind": kind, "at": at, "recorded": self.recorded,
+                "actor": what.pop("actor", None) or self.actor, "definition": self.view.definition.hash,
+                "source": what.get("source"), "target": what.get("target"), "place": what.get("place"),
+                "because": json.dumps(because, ensure_ascii=False) if because else None,
+            }
+        )  # fmt: skip
+        return row.seq
+
+    def because(self, reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+        """Reasons as they are kept and shown."""
+        zone = self.view.zone
+        return [
+            {
+                "fact": reason.fact,
+                "value": present(reason.value, reason.type, self.view),
+                "measured": zone.text(reason.measured) if reason.measured is not None else None,
+            }
+            for reason in reasons
+        ]
+
+    def tell(self, kind: str, row: CaseRow, **what: Any) -> None:
+        """Report something that happened to a case."""
+        entry = {"subject": self.subject(row), "case": self.name(row), "flow": row.flow, **what}
+        self.told.append((kind, entry))
+
+    def set_field(self, name: str, subject: int, value: Any, kind: Type, at: Instant) -> None:
+        """State a field's value, in stored form."""
+        number, text = encode(value, kind)
+        self.fields.append(FieldWrite(name, subject, number, text, at, self.view.zone.day_of(at)))
+
+    def flush(self) -> None:
+        """Write everything noted so far; StaleError when a case is no longer what was read."""
+        self._write_cases()
+        self._write_lines()
+        stale = self.pending.pop("stale", None)
+        if stale:  # a stage entered again begins without its milestones
+            statement = (
+                update(t.milestone)
+                .where(
+                    t.milestone.c.case == bindparam("own_case"),
+                    t.milestone.c.stage == bindparam("own_stage"),
+                    t.milestone.c.stay != bindparam("own_stay"),
+                )
+                .values(current=0)
+            )
+            self.connection.execute(statement, stale)
+        for table in ("milestone", "history", "task", "outbox", "inbox", "timer"):
+            rows = self.pending.pop(table, None)
+            if rows:
+                statement = insert_into(self.connection, getattr(t, table))
+                self.connection.execute(statement.on_conflict_do_nothing() if table == "outbox" else statement, rows)
+        marks = self.pending.pop("opening", None)
+        if marks:
+            statement = insert_into(self.connection, t.opening)
+            self.connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["flow", "place", "subject", "key"], set_={"period": statement.excluded.period}
+                ),
+                marks,
+            )
+        self._write_fields()
+        for kind, ids in self.touched.items():
+            touch(self.connection, kind, ids)
+        self.touched.clear()
+
+    def _write_cases(self) -> None:
+        changed = [row for row in self.rows.values() if row.old_version is not None and row.version != row.old_version]
+        if not changed:
+            return
+        names = [name for name in CASE_COLUMNS if name not in ("id", "flow", "subject", "customer", "number", "key", "opened_at")]
+        statement = (
+            update(t.case)
+            .where(t.case.c.id == bindparam("own_id"), t.case.c.version == bindparam("own_version"))
+            .values({name: bindparam(f"new_{name}") for name in names})
+        )
+        values = [
+            {"own_id": row.id, "own_version": row.old_version, **{f"new_{name}": getattr(row, name) for name in names}}
+            for row in changed
+        ]
+        written = self.connection.execute(statement, values).rowcount
+        if written not in (-1, len(changed)):
+            raise StaleError("a case was changed by someone else meanwhile")
+        for row in changed:
+            row.old_version = row.version
+
+    def _write_lines(self) -> None:
+        new = [line for lines in self.lines.values() for line in lines if line.new]
+        changed = [line for lines in self.lines.values() for line in lines if line.changed and not line.new]
+        if new:
+            statement = insert_into(self.connection, t.deadline)
+            self.connection.execute(statement.on_conflict_do_nothing(), [line.values() for line in new])
+        if changed:
+            names = ("due", "anchor", "spec", "met", "missed", "person", "stopped", "rest", "dropped")
+            statement = (
+                update(t.deadline)
+                .where(
+                    t.deadline.c.case == bindparam("own_case"),
+                    t.deadline.c.name == bindparam("own_name"),
+                    t.deadline.c.run == bindparam("own_run"),
+                )
+                .values({name: bindparam(f"new_{name}") for name in names})
+            )
+            self.connection.execute(
+                statement,
+                [
+                    {"own_case": line.case, "own_name": line.name, "own_run": line.run}
+                    | {f"new_{name}": getattr(line, name) for name in names}
+                    for line in changed
+                ],
+            )
+        for line in (*new, *changed):
+            line.new = line.changed = False
+
+    def _write_fields(self) -> None:
+        """The fields' values: logged where they changed, stated in any case."""
+        if not self.fields:
+            return
+        book, last = self.view.book, {}
+        for write in self.fields:
+            last[(book.number("field", write.name), write.subject)] = write
+        self.fields = []
+        there = {
+            (row.field, row.subject): (row.number, row.text)
+            for row in self.connection.execute(
+                select(t.field_value).where(
+                    t.field_value.c.field.in_(sorted({key[0] for key in last})),
+                    t.field_value.c.subject.in_(sorted({key[1] for key in last})),
+                )
+            )
+        }
+        rows = [
+            {"field": key[0], "subject": key[1], "number": w.number, "text": w.text, "happened": w.happened, "stated": w.at}
+            for key, w in last.items()
+        ]
+        statement = insert_into(self.connection, t.field_value)
+        new = statement.excluded
+        self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["field", "subject"],
+                set_={"number": new.number, "text": new.text, "happened": new.happened, "stated": new.stated},
+            ),
+            rows,
+        )
+        log = [row | {"actor": self.actor} for row in rows if there.get((row["field"], row["subject"])) != (row["number"], row["text"])]
+        if log:
+            self.connection.execute(t.field_log.insert(), log)
+
+
+def encode(value: Any, kind: Type) -> tuple[float | None, str | None]:
+    """A value as (number, text), the two columns every value fits in."""
+    if value is None:
+        return None, None
+    if kind.name in WORDS:
+        return None, str(value)
+    return float(value), None

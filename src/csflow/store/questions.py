@@ -1,0 +1,137 @@
+"""One statement for one rule: which cases (or subjects) does it hold for, and the facts it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, null, select
+
+from csflow.flow import nodes as n
+from csflow.flow.dating import when_true
+from csflow.flow.expressions import Expression
+from csflow.flow.types import BOOLEAN, Fact, Type
+from csflow.store.guards import Translator
+from csflow.store.reading import Reader
+from csflow.values import Instant
+
+Column = ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One fact behind a decision: its name, stored value and type, and when it was measured or stated."""
+
+    fact: str
+    value: Any
+    type: Type
+    measured: Instant | None
+
+
+class Evidence:
+    """The columns that say why an expression is true, and how to read them from a row."""
+
+    def __init__(self, reader: Reader, expression: Expression | None, *, dated: bool) -> None:
+        self._moment, self._dated = reader.moment, dated
+        self._node = expression.node if expression is not None else None
+        self._facts = expression.facts if expression is not None else ()
+        self._held = [x for x in _walk(self._node) if isinstance(x, n.Held)]
+        self._totals = [x for x in _walk(self._node) if isinstance(x, n.Aggregate)]
+        self._operands = [item for x in _walk(self._node) if isinstance(x, n.Or) for item in x.items] if dated else []
+        translator = Translator(reader)
+        self.columns: list[Column] = []
+        for i, fact in enumerate(self._facts):
+            self.columns += [reader.column(fact).label(f"f{i}"), _measured(reader, fact).label(f"m{i}")]
+            if dated:
+                self.columns.append(reader.happened(fact).label(f"h{i}"))
+        for i, held in enumerate(self._held):
+            row = reader.span(held.condition)
+            self.columns += [translator.number_of(held).label(f"s{i}"), row.c.since.label(f"t{i}")]
+        self.columns += [translator.value(total).label(f"a{i}") for i, total in enumerate(self._totals)]
+        self.columns += [translator.number_of(item).label(f"o{i}") for i, item in enumerate(self._operands)]
+
+    def reasons(self, row: Row[Any]) -> list[Reason]:
+        """The facts of this row, as written in the rule."""
+        values = row._mapping  # noqa: SLF001  # SQLAlchemy's public name for it
+        found = [
+            Reason(fact.name, values[f"f{i}"], fact.type, values[f"m{i}"]) for i, fact in enumerate(self._facts)
+        ]
+        found += [
+            Reason(held_name(held), values[f"s{i}"], BOOLEAN, values[f"t{i}"]) for i, held in enumerate(self._held)
+        ]
+        found += [
+            Reason(f"{total.fn}({total.thing})", values[f"a{i}"], total.type, None)
+            for i, total in enumerate(self._totals)
+        ]
+        return found
+
+    def since(self, row: Row[Any]) -> Instant:
+        """When the rule, which is true for this row, became so by its newest fact."""
+        if self._node is None or not self._dated:
+            return self._moment.now
+        values = row._mapping  # noqa: SLF001
+        place = {fact: i for i, fact in enumerate(self._facts)}
+        truths = {id(item): values[f"o{i}"] for i, item in enumerate(self._operands)}
+        spans = {held.condition.key: values[f"t{i}"] for i, held in enumerate(self._held)}
+        zone = self._moment.zone
+
+        def happened(fact: Fact) -> Instant | None:
+            value = values[f"h{place[fact]}"] if fact in place else None
+            if value is None:
+                return None
+            return int(value) if value > 10_000_000 else zone.start_of(int(value))  # a day number is far smaller
+
+        def truth(node: n.Node) -> bool | None:
+            value = truths.get(id(node), 1)
+            return None if value is None else bool(value)
+
+        return when_true(
+            self._node,
+            truth=truth,
+            value=lambda fact: values[f"f{place[fact]}"] if fact in place else None,
+            happened=happened,
+            held_since=lambda condition: spans.get(condition.key),
+            moment=self._moment,
+        )
+
+
+def held_name(held: n.Held) -> str:
+    """How a watched condition is named among the reasons."""
+    length = held.length
+    return f"has_been({held.condition.key.partition(': ')[2]}, {length.unit}({length.amount}))"
+
+
+def _walk(node: n.Node | None) -> Iterable[n.Node]:
+    return node.walk() if node is not None else ()
+
+
+def _measured(reader: Reader, fact: Fact) -> Column:
+    if fact.kind in ("metric", "field"):
+        return reader.stated(fact)
+    return null()  # type: ignore[return-value]
+
+
+def holding(
+    reader: Reader,
+    expression: Expression | None,
+    columns: Iterable[Column],
+    *,
+    where: Iterable[Column] = (),
+    dated: bool = False,
+) -> tuple[Select[Any], Evidence]:
+    """The rows of the reader for which the expression holds, with the columns asked for and the evidence."""
+    evidence = Evidence(reader, expression, dated=dated)
+    conditions = list(where)
+    if expression is not None:
+        conditions.append(Translator(reader).condition(expression.node))
+    statement = select(*columns, *evidence.columns).select_from(reader.source()).where(*conditions)
+    return statement, evidence
+
+
+def values_of(reader: Reader, expressions: dict[str, Expression], *, key: Column, where: Iterable[Column]) -> Select[Any]:
+    """``key`` and the value of each expression, under its label, for the rows asked for."""
+    translator = Translator(reader)
+    columns = [translator.value(expression.node).label(label) for label, expression in expressions.items()]
+    return select(key.label("key"), *columns).select_from(reader.source()).where(*where)
+
