@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from csflow.errors import Problem
 from csflow.flow.overlay import merge, merge_flows, resolve_variants, settle, without_nulls
 from csflow.flow.reading import Item, plain, read_text
+
+if TYPE_CHECKING:
+    from csflow.errors import Problem
 
 
 def item(text: str, file: str = "over.yaml") -> Item:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csflow.flow.reading import MAX_BYTES, MAX_DEPTH, Item, plain, read_bytes, read_file, read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def told(text: str) -> list[str]:

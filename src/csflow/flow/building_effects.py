@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.definition import Deadline, Effect
@@ -13,8 +13,6 @@ from csflow.flow.types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from csflow.flow.expressions import Expression
 
     from csflow.flow.expressions import Expression
 
@@ -183,7 +181,7 @@ class Hand:
         made = self.site.expression(path, due.anchor, subject=self.subject, flow=self.flow)
         for place in range(before, len(self.site.found)):
             found = self.site.found[place]
-            self.site.found[place] = type(found)(found.path, found.message, found.offset + offset)
+            self.site.found[place] = replace(found, offset=found.offset + offset)
         if made is not None:
             self.dates[due.anchor] = made
         if made is not None and made.type.name not in {"date", "time", "?"}:

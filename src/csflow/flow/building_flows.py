@@ -11,7 +11,7 @@ from csflow.flow.building_fields import build_fields
 from csflow.flow.definition import Field, Flow, Milestone, Opening, Stage, Transition
 from csflow.flow.evaluation import function
 from csflow.flow.expressions import Expression, conjunction
-from csflow.flow.sites import Path, Site, Tree, listed, section
+from csflow.flow.sites import Found, Path, Site, Tree, listed, section
 from csflow.flow.types import DATE, Fact
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class _FlowBuilder:
                 and not self.tree.get("mirrors")
             ):
                 message = f"no way leads out of stage '{name}': give it a transition, or an end: good, bad or neutral"
-                self.site.wrong(path, message, on_key=True)
+                self.site.found.append(Found(path, message, on_key=True, follows=True))
             stages[name] = self._stage(path, name, content, tuple(ways), stops=name in stopped)
         self._reached(stages)
         return stages
@@ -275,7 +275,8 @@ class _FlowBuilder:
         targets |= {opening.get("to") for opening in self.tree.get("opens") or ()}
         for name in list(stages)[1:]:
             if name not in targets:
-                self.site.wrong((*self.path, "stages", name), f"no move leads to stage '{name}'", on_key=True)
+                at = (*self.path, "stages", name)
+                self.site.found.append(Found(at, f"no move leads to stage '{name}'", on_key=True, follows=True))
 
     def _stopped(self) -> set[str]:
         """The stages in which the flow's clocks stand still."""

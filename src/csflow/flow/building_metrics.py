@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -229,7 +230,7 @@ class MetricBuilder:
         before = len(self.site.found)
         made = self._part(path, part, subject)
         # The expression is the key here, so that is where a mistake is shown.
-        moved = [type(f)(f.path, f.message, f.offset, f.path == path, f.warning) for f in self.site.found[before:]]
+        moved = [replace(f, on_key=f.path == path) for f in self.site.found[before:]]
         self.site.found[before:] = moved
         if made is None or made.type == ANY:
             return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.calendars import Calendar, parse_hours
@@ -156,5 +157,5 @@ def _hole(site: Site, path: Path, text: str, start: int, subject: str, flow: str
     lead = len(text) - len(text.lstrip())
     before = len(site.found)
     made = site.expression(path, text.strip(), subject=subject, flow=flow, use="message")
-    site.found[before:] = [type(f)(f.path, f.message, f.offset + start + lead) for f in site.found[before:]]
+    site.found[before:] = [replace(f, offset=f.offset + start + lead) for f in site.found[before:]]
     return made

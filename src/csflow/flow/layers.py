@@ -44,12 +44,15 @@ class Project:
     files: list[Path]
     tree: dict[str, Any] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    misshapen: set[tuple[str | int, ...]] = field(default_factory=set)  # ("flows", name) with a mistake of form
 
     def located(self, found: Iterable[Found]) -> list[Problem]:
         """The problems of building with their places; those that only follow from a broken form are left out."""
         made = []
         for one in found:
             words = {word for quoted in re.findall(r"'([^']*)'", one.message) for word in (quoted, *quoted.split("."))}
+            if one.follows and one.path[:2] in self.misshapen:
+                continue
             if one.warning or not words & self.broken:
                 made.append(located(self.root, one))
         return made
@@ -131,6 +134,7 @@ class _Reader:
             is_project = "csflow" in root.value
             if is_project and has_project:
                 self.wrong(root.value["csflow"].key_place(), "two project files (csflow: 1) in one project")
+                continue
             has_project = has_project or is_project
             self._sections(layer, root, ProjectForm if is_project else Sections, path)
         if not has_project and not self.fatal:
@@ -242,23 +246,26 @@ def _merged(reader: _Reader) -> Item:
 
 def _check_form(project: Project) -> None:
     """Note what is wrong with the form, take it out, and look again at what is left."""
-    noted: list[Problem] = []
-    for _ in range(_ROUNDS):
+    noted: dict[Problem, None] = {}
+    for turn in range(_ROUNDS):
         found = [Found(path, message, on_key=key) for path, message, key in shape_problems(plain(project.root))]
         if not found:
             break
-        noted += [located(project.root, one) for one in found]
+        # What is missing only after something wrong was taken out was not missing.
+        told = [one for one in found if turn == 0 or not one.message.endswith("is missing")]
+        noted |= dict.fromkeys(located(project.root, one) for one in told)
+        if any(one.path in {(), ("flows",)} for one in found):
+            raise DefinitionError([*project.problems, *noted])
         _take_out(project, [one.path for one in found])
     else:
         raise DefinitionError([*project.problems, *noted])
-    project.problems += dict.fromkeys(noted)
+    project.problems += noted
     project.tree = plain(project.root)
 
 
 def _take_out(project: Project, paths: list[tuple[str | int, ...]]) -> None:
-    if any(not path or path == ("flows",) for path in paths):
-        raise DefinitionError([*project.problems, *(located(project.root, Found(path, "is wrong")) for path in paths)])
     doomed: list[tuple[Item, Item, str | int]] = []
+    project.misshapen |= {path[:2] for path in paths}
     for path in paths:
         above, here = project.root, project.root
         for step in path:

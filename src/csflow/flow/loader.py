@@ -131,7 +131,7 @@ def _known_files(folder: Path) -> tuple[Path, ...] | None:
     try:
         text = (folder / ".csflow" / "cache" / "files.json").read_text("utf-8")
         return tuple(Path(name) for name in json.loads(text))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -25,13 +25,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A problem at a path of the merged tree; ``offset`` counts characters of the scalar that stands there."""
+    """A problem at a path of the merged tree; ``offset`` counts characters of the scalar that stands there.
+
+    ``follows``: it may only follow from another mistake in the form of its flow, and is then not told.
+    """
 
     path: Path
     message: str
     offset: int = 0
     on_key: bool = False
     warning: bool = False
+    follows: bool = False
 
 
 @dataclass(slots=True)
@@ -109,11 +113,12 @@ class Site:
 
     def name(self, path: Path, word: str, what: str) -> None:
         """A name that expressions can read: every word of it an identifier, none a word of Python."""
+        thing = f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
         for part in word.split("."):
             if keyword.iskeyword(part):
-                self.wrong(path, f"'{part}' cannot be the name of a {what}: no expression could read it", on_key=True)
+                self.wrong(path, f"'{part}' cannot be the name of {thing}: no expression could read it", on_key=True)
             elif not part.isidentifier():
-                message = f"'{word}' cannot be the name of a {what}: use letters, digits and _"
+                message = f"'{word}' cannot be the name of {thing}: use letters, digits and _"
                 self.wrong(path, message, on_key=True)
                 return
 
