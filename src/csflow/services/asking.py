@@ -16,9 +16,10 @@ from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.questions import Evidence, holding
 from csflow.store.reading import Reader
-from csflow.values import period_of
+from csflow.values import day_text, period_of, period_span
 
 HANDLED = 2  # the queue of `touched` rows that a pass is working on
+PERIODS = {"days": "day", "weeks": "week", "months": "month", "years": "year"}
 CAP = 100_000  # hits of one question held in memory at once
 
 Column = ColumnElement[Any]
@@ -319,17 +320,22 @@ class Asker:
             if isinstance(value, Expression):
                 return func.coalesce(Translator(reader).value(value.node), literal(""))
             return literal(str(value))
+        if opening.every is not None:  # each period's case is its own, open or not
+            return literal(day_text(self._period_begin(opening)))
         base: Any = reader.base.c
         return base.key  # type: ignore[no-any-return]
 
     def _period(self, opening: Opening) -> int:
+        """The number of the period that `every:` is in; 0 for a rule without."""
         if opening.every is None:
             return 0
-        length = opening.every
-        unit = {"days": "day", "weeks": "week", "months": "month", "years": "year"}.get(length.unit, "day")
-        definition = self.view.definition
-        index = period_of(self.view.moment.today, unit, definition.year_starts)
-        return max(index // max(int(length.amount), 1), 1)
+        unit, many = PERIODS.get(opening.every.unit, "day"), max(int(opening.every.amount), 1)
+        return period_of(self.view.moment.today, unit, self.view.definition.year_starts) // many
+
+    def _period_begin(self, opening: Opening) -> int:
+        assert opening.every is not None  # noqa: S101  # asked only where there is one
+        unit, many = PERIODS.get(opening.every.unit, "day"), max(int(opening.every.amount), 1)
+        return period_span(unit, self._period(opening) * many, self.view.definition.year_starts)[0]
 
     def _resting(self, flow: Flow, base: Any, key: Column) -> Column:
         assert flow.again is not None  # noqa: S101  # asked only where there is one

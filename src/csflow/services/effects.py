@@ -27,11 +27,9 @@ def perform(work: Work) -> None:
         due, work.effects = work.effects, []
         if not due:
             return
-        _tasks(work, due := _wanted(work, due))
-        _fields(work, due)
-        _messages(work, due)
-        _words(work, due)
-        _open(work, due)
+        wanted = _wanted(work, due)
+        for verb in (_tasks, _fields, _messages, _words, _open):
+            verb(work, wanted)
     work.flush()
 
 

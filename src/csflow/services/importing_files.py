@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BATCH = 20_000
-LONGEST_LINE = 1_000_000  # characters
+BLOCK = 16_777_216  # bytes: a file without a line end in so many is not read into memory to find one
 LONGEST_CELL = 131_072
 JSON_ENDINGS = frozenset({".jsonl", ".ndjson"})
 
@@ -63,6 +62,7 @@ class Source:
         self.json = path.suffix.lower() in JSON_ENDINGS
         try:
             self.size = path.stat().st_size
+            self._check_lines()
             self._file = self._open()
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from None
@@ -99,13 +99,18 @@ class Source:
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror or error}") from None
 
-    def _lines(self) -> Iterator[str]:
-        return iter(partial(self._file.readline, LONGEST_LINE), "")
+    def _check_lines(self) -> None:
+        if self.size < BLOCK:
+            return
+        with self.path.open("rb") as file:
+            while block := file.read(BLOCK):
+                if len(block) == BLOCK and b"\n" not in block and b"\r" not in block:
+                    raise StoreError(f"{self.path}: a line is longer than {BLOCK} bytes: this is no table")
 
     def _reader(self) -> Any:
         csv.field_size_limit(LONGEST_CELL)
         return csv.reader(
-            self._lines(), delimiter=self.form.delimiter, quotechar=self.form.quote, doublequote=True, strict=True
+            self._file, delimiter=self.form.delimiter, quotechar=self.form.quote, doublequote=True, strict=True
         )
 
     def _header(self) -> Row:
@@ -176,7 +181,7 @@ class Source:
             raise self._wrong_encoding() from None
 
     def _json_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        for number, line in enumerate(self._lines(), 1):
+        for number, line in enumerate(self._file, 1):
             if not line.strip():
                 continue
             try:
@@ -197,7 +202,7 @@ class Source:
         """Name the first line that cannot be read: looked for only now, line by line."""
         encoding = self.form.encoding
         with self.path.open("rb") as file:
-            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
+            for number, line in enumerate(file, 1):
                 try:
                     line.decode(encoding)
                 except UnicodeDecodeError as error:

@@ -226,7 +226,7 @@ def _filling(name: str, entry: Any, kind: Any, columns: tuple[str, ...], context
     declared = kind if not isinstance(kind, (str, Type)) else None
     reading = Reading(said.get("format"), _words(said.get("values")))
     required = name == "id" or any(group == (name,) for group in into.needs)
-    convert = _converter(kind, said.get("type"), reading, (zone, currency))
+    convert = key if name == "id" and not reading.words else _converter(kind, said.get("type"), reading, (zone, currency))
     if "value" in said:
         return Filling(name, (), convert, required, constant=_spelled(said["value"]), field=declared)
     column = str(said.get("column", name))
@@ -245,7 +245,7 @@ def _converter(kind: Any, stated: Any, reading: Reading, place: tuple[Zone, str]
         raise ValueError(f"type is one of {', '.join([*TYPES, 'share', 'money'])}, not '{stated}'")
     if kind == "key":
         words = reading.words or {}
-        return lambda cell: key(words.get(cell.strip(), cell))
+        return Remembering(lambda cell: key(words.get(cell.strip(), cell))).__getitem__
     if kind == "currency":
         return Remembering(lambda cell: currency_code((reading.words or {}).get(cell.strip(), cell))).__getitem__
     if kind == "amount":  # needs the row's currency: see `amounts`

@@ -145,7 +145,7 @@ def _listen(connection: Connection, definition: Definition, today: int) -> list[
         if number is None:
             continue
         expected = latest_start(parse_length(mapping["every"]), today)
-        days = dict(
+        days: dict[int, int] = dict(
             connection.execute(
                 select(t.usage.c.day, func.count())
                 .where(t.usage.c.source == number, t.usage.c.day > expected - 28, t.usage.c.day <= today)
@@ -240,7 +240,7 @@ def _dirty(kind: str, base: Any) -> ColumnElement[Any] | None:
     """The subjects that something changed for; None = no way to tell, ask all."""
     if kind not in ("customer", "contract", "contact"):
         return None
-    owner = base.c.id if kind == "customer" else base.c.customer
+    owner: ColumnElement[Any] = base.c.id if kind == "customer" else base.c.customer
     return owner.in_(select(t.touched.c.subject).where(t.touched.c.queue == CLAIMED, t.touched.c.kind == "customer"))
 
 

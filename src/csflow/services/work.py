@@ -253,7 +253,7 @@ class Work:
         self._write_lines()
         stale = self.pending.pop("stale", None)
         if stale:  # a stage entered again begins without its milestones
-            statement = (
+            older = (
                 update(t.milestone)
                 .where(
                     t.milestone.c.case == bindparam("own_case"),
@@ -262,7 +262,7 @@ class Work:
                 )
                 .values(current=0)
             )
-            self.connection.execute(statement, stale)
+            self.connection.execute(older, stale)
         for table in ("milestone", "history", "task", "outbox", "inbox", "timer"):
             rows = self.pending.pop(table, None)
             if rows:
@@ -310,7 +310,7 @@ class Work:
             self.connection.execute(statement.on_conflict_do_nothing(), [line.values() for line in new])
         if changed:
             names = ("due", "anchor", "spec", "met", "missed", "person", "stopped", "rest", "dropped")
-            statement = (
+            moved = (
                 update(t.deadline)
                 .where(
                     t.deadline.c.case == bindparam("own_case"),
@@ -320,7 +320,7 @@ class Work:
                 .values({name: bindparam(f"new_{name}") for name in names})
             )
             self.connection.execute(
-                statement,
+                moved,
                 [
                     {"own_case": line.case, "own_name": line.name, "own_run": line.run}
                     | {f"new_{name}": getattr(line, name) for name in names}

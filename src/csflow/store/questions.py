@@ -80,7 +80,8 @@ class Evidence:
             value = values[f"h{place[fact]}"] if fact in place else None
             if value is None:
                 return None
-            return int(value) if value > 10_000_000 else zone.start_of(int(value))  # a day number is far smaller
+            stamp = int(value)
+            return stamp if stamp > 10_000_000 else zone.start_of(stamp)  # a day number is far smaller
 
         def truth(node: n.Node) -> bool | None:
             value = truths.get(id(node), 1)

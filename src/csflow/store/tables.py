@@ -425,6 +425,7 @@ milestone = Table(
     Column("name", Word, primary_key=True),
     Column("stage", Word),
     Column("at", Big, nullable=False),
+    Column("current", Integer, nullable=False, server_default="1"),  # 0 once its stage was entered again
     **CLUSTERED,
 )
 
