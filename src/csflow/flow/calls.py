@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from csflow.errors import ExpressionError
@@ -14,6 +15,9 @@ from csflow.values import UNITS, Length, length_text, parse_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Python writes a share, read as an imaginary number, with a j.
+_SPELLING = re.compile(r"""'[^']*'|"[^"]*"|(?P<share>\b\d+(?:\.\d+)?)j\b|\bvars\.[\w.]+""")
 
 
 def _arguments(checker: Checker, tree: ast.Call, least: int, most: int | None = None) -> list[ast.expr]:
@@ -65,10 +69,7 @@ def _span(*, until: bool) -> Handler:
 
 
 def _days_between(checker: Checker, tree: ast.Call) -> n.Node:
-    start, end = (checker.check(argument) for argument in _arguments(checker, tree, 2))
-    for item in (start, end):
-        if item.type.name not in (DATE.name, ANY.name):
-            raise ExpressionError(f"days_between(…) takes two dates, not a {item.type}", item.at)
+    start, end = (checker.fit(checker.check(argument), DATE) for argument in _arguments(checker, tree, 2))
     return n.DaysBetween(NUMBER, checker.at(tree), start, end)
 
 
@@ -137,7 +138,13 @@ def _watched(checker: Checker, tree: ast.expr) -> n.Condition:
     if len(owners) > 1:
         raise ExpressionError(f"one condition watches one subject, not {' and '.join(sorted(owners))}", node.at)
     subject = owners.pop() if owners else checker.scope.subject
-    return n.Condition(f"{subject}: {ast.unparse(tree)}", subject, node)
+    return n.Condition(f"{subject}: {_text(checker, tree)}", subject, node)
+
+
+def _text(checker: Checker, tree: ast.expr) -> str:
+    """A condition in one spelling, with the values of its `vars.`: another value is another condition."""
+    values = {f"vars.{name}": str(value) for name, (_, value) in checker.scope.names.vars.items()}
+    return _SPELLING.sub(lambda m: f"{m['share']}%" if m["share"] else values.get(m[0], m[0]), ast.unparse(tree))
 
 
 def _has_been(checker: Checker, tree: ast.Call) -> n.Node:
@@ -187,9 +194,12 @@ def _default(checker: Checker, tree: ast.Call) -> n.Node:
 def _extreme(*, largest: bool) -> Handler:
     def handle(checker: Checker, tree: ast.Call) -> n.Node:
         items = [checker.check(argument) for argument in _arguments(checker, tree, 2, 9)]
-        first = items[0]
-        for item in items[1:]:
-            if item.type.name != first.type.name or item.type.name not in (*NUMBERS, *n.DAY_TYPES, ANY.name):
+        first = next((item for item in items if item.type.name != "text"), items[0])
+        items = [checker.fit(item, DATE) if first.type.name == DATE.name else item for item in items]
+        for item in items:
+            if ANY in (first.type, item.type):
+                return n.Const(ANY, checker.at(tree), None)
+            if item.type.name != first.type.name or item.type.name not in (*NUMBERS, *n.DAY_TYPES):
                 raise ExpressionError("min(…) and max(…) take numbers or dates of one type", item.at)
         return n.Extreme(first.type, checker.at(tree), largest, tuple(items))
 

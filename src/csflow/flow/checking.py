@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from datetime import date
 from decimal import Decimal
 
 from csflow.errors import ExpressionError
 from csflow.flow import nodes as n
 from csflow.flow.names import Scope, nearest
 from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, NUMBERS, SHARE, TEXT, TIME, WORDS, Type
-from csflow.values import Length, to_minor
+from csflow.values import Length, day, to_minor
 
 ANY = Type("?")  # the type of what was wrong already: fits everything, so that one mistake is told once
 OPERATORS: dict[type[ast.cmpop], str] = {
@@ -303,12 +302,12 @@ class Checker:
             right, left = self._align(right, left, op, at)
             return left, right
         a, b = left.type.name, right.type.name
+        if isinstance(right, n.Const) and a in n.DAY_TYPES and b == "text":
+            return left, self._day(left, right)
         if op not in ("==", "!=") and (a in WORDS | {BOOLEAN.name} or b in WORDS | {BOOLEAN.name}):
             raise ExpressionError("text, choices and yes/no have no order: only == and !=", at)
         if a == "choice":
             return left, self._choice(left, right)
-        if isinstance(right, n.Const) and a in n.DAY_TYPES and b == "text":
-            return left, self._day(left, right)
         if {a, b} == {"share", "number"}:
             return left, self._share(left, right)
         if (a in WORDS and b in WORDS) or a == b:
@@ -330,12 +329,12 @@ class Checker:
         return n.Const(left.type, right.at, word)
 
     def _day(self, left: n.Node, right: n.Const) -> n.Node:
+        if left.type.name == TIME.name:
+            raise ExpressionError("a time is compared with since(…), until(…), now or another time", right.at)
         try:
-            if left.type.name == DATE.name:
-                return n.Const(DATE, right.at, date.fromisoformat(str(right.value)).toordinal() - 719_163)
+            return n.Const(DATE, right.at, day(str(right.value)))
         except ValueError:
-            pass
-        raise ExpressionError(f"'{right.value}' is not a date: write '2026-01-31'", right.at)
+            raise ExpressionError(f"'{right.value}' is not a date: write '2026-01-31'", right.at) from None
 
     def _share(self, left: n.Node, right: n.Node) -> n.Node:
         if left.type.name == "share" and isinstance(right, n.Const) and isinstance(right.value, float):
@@ -350,6 +349,8 @@ class Checker:
         """The node where a value of that type is expected."""
         if (node.type.name == kind.name and kind.name != "choice") or ANY in (node.type, kind):
             return node
+        if kind.name == DATE.name and isinstance(node, n.Const) and node.type.name == "text":
+            return self._day(n.Const(DATE, node.at, None), node)
         if (kind.name == "time" and node.type.name == "date") or (kind.name == "text" and node.type.name in WORDS):
             return node
         if kind.name in ("number", "share") and node.type.name in ("number", "share"):

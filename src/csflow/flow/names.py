@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import ExpressionError
@@ -53,7 +54,7 @@ class Names:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """`: did you mean 'x'?` for the closest of the words, or nothing."""
-    close = get_close_matches(word, list(words), n=1, cutoff=0.6)
+    close = get_close_matches(word[:100], list(islice(words, 2_000)), n=1, cutoff=0.6)
     return f": did you mean '{close[0]}'?" if close else ""
 
 

@@ -96,20 +96,22 @@ class Translator:
         return case((low == high, low), else_=null())
 
     def _total(self, node: n.Aggregate, *, least: bool) -> Column:
+        # Each aggregate names the row's id: SQL moves one that reads outer columns only to the enclosing query.
         if node.thing in self.moment.unfed:
             return cast(null(), Double)
         inner, statement, _ = self.reader.things(node.thing)
         translator = Translator(inner)
         holds = translator.number_of(node.cond) if node.cond is not None else literal(1, Integer)
-        zero = literal(0.0, Double)
+        zero, row = literal(0.0, Double), inner.base.c.id
         if node.value is None:
             counted = holds == 1 if least else func.coalesce(holds, 1) == 1
-            return _scalar(inner, statement.add_columns(cast(func.count(case((counted, 1))), Double)))
+            return _scalar(inner, statement.add_columns(cast(func.count(case((counted, row))), Double)))
         scale = n.scale(node.value)
         grains = _rounded(translator.double(node.value), scale)
         doubtful = _Least(grains, zero) if least else _Greatest(grains, zero)
-        total = func.sum(case((holds == 1, grains), (holds.is_(None), doubtful), else_=zero), type_=Double)
-        lacking = func.count(case((and_(grains.is_(None), func.coalesce(holds, 1) == 1), 1)))
+        arms = ((row < 1, null()), (holds == 1, grains), (holds.is_(None), doubtful))
+        total = func.sum(case(*arms, else_=zero), type_=Double)
+        lacking = func.count(case((and_(grains.is_(None), func.coalesce(holds, 1) == 1), row)))
         result = case((lacking > 0, null()), else_=func.coalesce(total, zero) / literal(scale, Double))
         return _scalar(inner, statement.add_columns(result))
 
@@ -328,7 +330,8 @@ def _aggregate(tr: Translator, node: n.Aggregate) -> Column:
     translator = Translator(inner)
     holds = translator.number_of(node.cond) if node.cond is not None else literal(1, Integer)
     if node.fn == "average":
-        return _scalar(inner, statement.add_columns(_mean(holds, translator.double(node.value), n.scale(node.value))))
+        mean = _mean(inner, holds, translator.double(node.value), n.scale(node.value))
+        return _scalar(inner, statement.add_columns(mean))
     value = translator.value(node.value)
     if node.fn == "last":
         order = [column.desc() for column in order]
@@ -336,10 +339,11 @@ def _aggregate(tr: Translator, node: n.Aggregate) -> Column:
     return _scalar(inner, picked.order_by(*order).limit(1))
 
 
-def _mean(holds: Column, value: Column, scale: float) -> Column:
-    doubtful = func.count(case((or_(holds.is_(None), and_(holds == 1, value.is_(None))), 1)))
-    total = func.sum(case((holds == 1, _rounded(value, scale))), type_=Double)
-    many = cast(func.count(case((holds == 1, 1))), Double)
+def _mean(inner: Reader, holds: Column, value: Column, scale: float) -> Column:
+    row = inner.base.c.id
+    doubtful = func.count(case((or_(holds.is_(None), and_(holds == 1, value.is_(None))), row)))
+    total = func.sum(case((row < 1, null()), (holds == 1, _rounded(value, scale))), type_=Double)
+    many = cast(func.count(case((holds == 1, row))), Double)
     return case((doubtful > 0, null()), else_=total / literal(scale, Double) / func.nullif(many, literal(0.0, Double)))
 
 
