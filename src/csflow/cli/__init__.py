@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("csflow.cli.project:init", "Make a folder with a project that works."),
     "validate": ("csflow.cli.project:validate", "Check the project's YAML and say all that is wrong."),
     "schema": ("csflow.cli.project:schema", "Print the JSON Schema of the YAML, for editors."),
+    "import": ("csflow.cli.facts:import_", "Bring facts in from CSV or JSONL files."),
+    "db": ("csflow.cli.upkeep:db", "Look after the database."),
 }
 
 EPILOG = "Begin with:  csflow init my-project  –  then  csflow validate my-project"

@@ -22,7 +22,7 @@ from csflow.store.opening import immediate
 from csflow.store.touching import last_pass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -81,7 +81,7 @@ def import_file(
 ) -> Summary:
     """Import one file by the mapping (or the kind) called ``name``.
 
-    Rows that cannot be used go to ``rejects`` (default: FILE.rejects.csv), the others are written 20,000 to a transaction.
+    Rows that cannot be used go to ``rejects`` (default: FILE.rejects.csv), the others are written, 20,000 at a time.
     A dry run does all of it and takes it back. Raises UsageError when mapping and file do not fit, StoreError when
     the file or the database cannot be used; what was written then are whole chunks.
     """
@@ -103,30 +103,11 @@ def import_file(
         source.close()
 
 
-def import_folder(
-    store: Store,
-    definition: Definition,
-    folder: Path,
-    *,
-    as_of: Instant,
-    dry_run: bool = False,
-    progress: Progress | None = None,
-) -> Iterator[Summary]:
-    """Import every file of a folder that a mapping's `with: {path}` names or whose name is an import or a kind.
-
-    In the order of dependence: customers before contracts before usage. UsageError when nothing fits.
-    """
-    found = files_of(definition, folder)
-    if not found:
-        raise UsageError(
-            f"{folder}: no file here has the name of an import or of a kind (customers.csv, usage.jsonl …)"
-        )
-    for name, path in found:
-        yield import_file(store, definition, name, path, as_of=as_of, dry_run=dry_run, progress=progress)
-
-
 def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
-    """The imports a folder holds, in the order of dependence: (name, file)."""
+    """The imports a folder holds, in the order of dependence: (name, file).
+
+    A file belongs to the mapping whose `with: {path}` matches it, else to the import or kind it is called like.
+    """
     if not folder.is_dir():
         raise StoreError(f"{folder}: no such folder")
     chosen: dict[Path, str] = {}
@@ -134,7 +115,8 @@ def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
         pattern = str((said.get("with") or {}).get("path") or "")
         if pattern and not pattern.startswith("/") and ".." not in pattern:
             for path in sorted(folder.glob(pattern)):
-                chosen.setdefault(path, name)
+                if not path.name.endswith(".rejects.csv"):
+                    chosen.setdefault(path, name)
     names = (
         {one: one for one in definition.imports} | {plural(kind): kind for kind in KINDS} | {one: one for one in KINDS}
     )

@@ -226,7 +226,9 @@ def _filling(name: str, entry: Any, kind: Any, columns: tuple[str, ...], context
     declared = kind if not isinstance(kind, (str, Type)) else None
     reading = Reading(said.get("format"), _words(said.get("values")))
     required = name == "id" or any(group == (name,) for group in into.needs)
-    convert = key if name == "id" and not reading.words else _converter(kind, said.get("type"), reading, (zone, currency))
+    convert = (
+        key if name == "id" and not reading.words else _converter(kind, said.get("type"), reading, (zone, currency))
+    )
     if "value" in said:
         return Filling(name, (), convert, required, constant=_spelled(said["value"]), field=declared)
     column = str(said.get("column", name))

@@ -26,6 +26,7 @@ EXTRA = {
     "at_day": "date",
     "fields": "text",
     "moved_fields": "text",
+    "first_stage": "text",
     "case_flow": "key",
     "case_subject": "key",
     "case_number": "date",
@@ -41,6 +42,7 @@ class Rows:
         self.kind = plan.mapping.kind
         self.fillings = [*plan.fillings.values(), *plan.fields.values()]
         self.numbered = self.kind.numbered and "id" not in plan.fillings and self.kind.name != "usage"
+        self.first = {name: flow.first for name, flow in definition.flows.items()}
         self.asked = _asked(definition) if self.kind.name == "case" else frozenset()
 
     @property
@@ -55,7 +57,7 @@ class Rows:
         if self.kind.table.name == "inbox":
             added.append("fields")
         if self.kind.name == "case":
-            added.append("moved_fields")
+            added += ["moved_fields", "first_stage"]
         if "case" in mapped:
             added += ["case_flow", "case_subject", "case_number"]
         return mapped | {name: EXTRA[name] for name in added}
@@ -186,11 +188,12 @@ class Rows:
             ]
         late = [name for name in names if name in self.asked]
         early = [name for name in names if name not in self.asked]
-        columns = {name: found[name] for name in names}
+        columns = {name: [_stored(self.plan.fields[name], value) for value in found[name]] for name in names}
         found["fields"] = [
             _packed({name: columns[name][row] for name in (early if moves[row] else names)}) for row in range(rows)
         ]
         if self.kind.name == "case":
+            found["first_stage"] = [self.first.get(flow) for flow in found["flow"]]
             found["moved_fields"] = [
                 _packed({name: columns[name][row] for name in late}) if moves[row] else None for row in range(rows)
             ]
@@ -199,6 +202,13 @@ class Rows:
 def numeric(kind: Type) -> bool:
     """Whether values of this type are held as numbers."""
     return kind.name not in TEXTUAL
+
+
+def _stored(filling: Filling, value: Any) -> list[Any] | None:
+    """A field's value as the store holds it: [number, text]."""
+    if value is None or filling.field is None:
+        return None
+    return [value, None] if numeric(filling.field.type) else [None, value]
 
 
 def _asked(definition: Definition) -> frozenset[str]:

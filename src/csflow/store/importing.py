@@ -1,8 +1,8 @@
 """Bulk import, first half: rows are staged in temporary tables, resolved, and compared with each other.
 
-`incoming` holds the converted cells, `ready` what they become: references as ids, one row for each key, in the order of
-the key, so that the second half writes pages one after the other. Nothing here touches the project's tables, except that
-features get a row when a file first names them.
+`incoming` holds the converted cells, `ready` what they become: references as ids, one row for each key, in an order in
+which the second half writes pages one after the other. Nothing here touches the project's tables, except that features
+get a row when a file first names them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     null,
     select,
     text,
+    true,
 )
 
 from csflow.store.insertion import insert_into
@@ -108,6 +108,8 @@ class Staging:
         self.held = {one.column: field_value.alias(f"held_{one.column}") for one in fields}
         self.natural = kind.name == "usage" and "id" not in columns
         self.key = ("customer", "feature", "day", "source") if self.natural else kind.key
+        # A customer's usage goes together: then it is touched once, and two of the indexes are filled page by page.
+        self.order = ("customer", "day") if kind.name == "usage" else self.key
         self.metadata = MetaData()
         staged_fields = [(one.column, Real if one.numeric else Word) for one in fields]
         self.incoming = self._table(
@@ -122,6 +124,8 @@ class Staging:
             "owner", [("key", Word), ("id", Big), ("customer", Big), ("many", Big), ("starts_on", Big), ("ends", Big)]
         )
         Index("ix_staged_owner_key", self.owner.c.key)
+        self.chunk: ColumnElement[bool] = true()
+        self.first_time = False  # the table holds nothing of this source yet
         self.metadata.create_all(connection, checkfirst=False)
 
     def _table(self, name: str, columns: Iterable[tuple[str, Any]], *, placed: bool = False) -> Table:
@@ -138,8 +142,19 @@ class Staging:
         if "ref" in table.c and "ref" not in names:
             yield "ref", Word
         if self.kind.name == "case":
-            yield from (("moved_at", Big), ("moved_fields", Word))
+            yield from (("moved_at", Big), ("moved_fields", Word), ("first_stage", Word))
         yield from (("happened", Big), ("problem", Word), ("problem_column", Word), ("odd", Word))
+
+    def begin_chunk(self, first: int, last: int) -> None:
+        """Work on the places ``first`` to ``last`` of `ready` from now on; nothing in them is known to be fresh."""
+        self.chunk = self.ready.c.place.between(first, last)
+        clear = "truncate" if self.connection.dialect.name == "postgresql" else "delete from"
+        self.connection.execute(text(f"{clear} {self.fresh.name}"))
+
+    @property
+    def fresh_rows(self) -> ColumnElement[bool]:
+        """Which rows of `ready` are new or differ: within the chunk, or every chunk would read the whole table."""
+        return and_(self.chunk, self.ready.c.place.in_(select(self.fresh.c.place)))
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -197,7 +212,7 @@ class Staging:
     def analyzed(self) -> None:
         """Tell PostgreSQL how large the staged tables are: it knows nothing of temporary ones by itself."""
         if self.connection.dialect.name == "postgresql":
-            for table in (self.incoming, self.ready, self.owner):
+            for table in (self.ready, self.owner):
                 self.connection.execute(text(f"analyze {table.name}"))
 
 
@@ -211,7 +226,7 @@ def make_features(staging: Staging) -> None:
 
 
 def resolve(staging: Staging, terms: Terms) -> None:
-    """Fill `ready`: good rows first, in the order of their key and then of the file; bad ones go to `rejected`."""
+    """Fill `ready` with the rows that can be used, in order; the others go to `rejected`."""
     connection, ready = staging.connection, staging.ready
     if staging.connection.dialect.name == "postgresql":
         connection.execute(text("analyze staged_incoming"))
@@ -220,14 +235,11 @@ def resolve(staging: Staging, terms: Terms) -> None:
     chosen = _Resolution(staging, terms)
     values = chosen.values()
     values |= {one.column: staging.incoming.c[one.column] for one in staging.fields}
-    key = [values[name] for name in staging.key]
-    bad = values["problem"]
+    order = [values[name] for name in staging.order]
     ordered = (
         select(*(value.label(name) for name, value in values.items()))
         .select_from(chosen.source)
-        .order_by(
-            case((bad.is_not(None), 1), else_=0) if chosen.problems else literal_column("1"), *key, values["line"]
-        )
+        .order_by(*order, values["line"])
     )
     connection.execute(insert(ready).from_select(list(values), ordered))
     if chosen.problems:
@@ -375,6 +387,7 @@ class _Resolution:
                 "case_key": self.cells.id,
                 "moved_at": self.cells.at if {"at", "stage"} <= set(self.cells.keys()) else null(),
                 "moved_fields": self.cells.moved_fields,
+                "first_stage": self.cells.first_stage,
             }
             if "at" in self.cells:
                 early = self.cells.at < self.cells.opened_at

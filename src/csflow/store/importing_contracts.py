@@ -27,11 +27,10 @@ def value_contracts(staging: Staging, terms: Terms) -> None:
     own = or_(contract.c.currency.is_(None), contract.c.currency == terms.currency)
     connection = staging.connection
     if staging.kind.name == "rate":
-        fresh = staging.ready.c.place.in_(select(staging.fresh.c.place))
         chosen = and_(
             contract.c.value.is_(None),
             contract.c.amount.is_not(None),
-            contract.c.currency.in_(select(staging.ready.c.currency).where(fresh)),
+            contract.c.currency.in_(select(staging.ready.c.currency).where(staging.fresh_rows)),
         )
     else:
         chosen = _of_fresh(staging)
@@ -46,7 +45,7 @@ def _of_fresh(staging: Staging) -> ColumnElement[bool]:
     return contract.c.id.in_(
         select(contract.c.id)
         .join(ready, and_(ready.c.customer == contract.c.customer, ready.c.key == contract.c.key))
-        .where(ready.c.place.in_(select(staging.fresh.c.place)))
+        .where(staging.fresh_rows)
     )
 
 
@@ -101,7 +100,7 @@ def infer_replaces(staging: Staging) -> None:
         .scalar_subquery()
     )
     ready = staging.ready
-    customers = select(ready.c.customer).where(ready.c.place.in_(select(staging.fresh.c.place)))
+    customers = select(ready.c.customer).where(staging.fresh_rows)
     staging.connection.execute(
         update(contract)
         .where(

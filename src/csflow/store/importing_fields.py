@@ -49,7 +49,7 @@ def _differs(staging: Staging, one: StagedField) -> ColumnElement[bool]:
     return differs
 
 
-def write_fields(staging: Staging, terms: Terms, chunk: ColumnElement[bool], source: FromClause) -> None:
+def write_fields(staging: Staging, terms: Terms, source: FromClause) -> None:
     """Write the fields of a chunk; ``source`` is `ready` joined to the subjects' table.
 
     A first value has always been so (happened 0); a change happened on the day of the import. An empty cell makes a known
@@ -60,7 +60,7 @@ def write_fields(staging: Staging, terms: Terms, chunk: ColumnElement[bool], sou
         number = name_id(staging.connection, "field", one.name)
         held = staging.held[one.column]
         on = and_(held.c.field == number, held.c.subject == table.c.id)
-        _keep_former(staging, terms, one, source.join(held, on).select().where(chunk, _differs(staging, one)))
+        _keep_former(staging, terms, one, source.join(held, on).select().where(staging.chunk, _differs(staging, one)))
         given = staging.ready.c[one.column]
         rows = (
             select(
@@ -72,7 +72,7 @@ def write_fields(staging: Staging, terms: Terms, chunk: ColumnElement[bool], sou
                 literal(terms.as_of, BigInteger),
             )
             .select_from(source.outerjoin(held, on))
-            .where(chunk, or_(given.is_not(None), held.c.subject.is_not(None)))
+            .where(staging.chunk, or_(given.is_not(None), held.c.subject.is_not(None)))
         )
         names = ["field", "subject", "number", "text", "happened", "stated"]
         statement: Any = insert_into(staging.connection, field_value).from_select(names, rows)
@@ -120,7 +120,9 @@ def fill_from_answers(staging: Staging, terms: Terms, questions: dict[str, bool]
             )
             .where(
                 from_table.c.question == question,
-                subject.in_(select(staging.ready.c[kind]).where(staging.ready.c[kind].is_not(None))),
+                subject.in_(
+                    select(staging.ready.c[kind]).where(staging.fresh_rows, staging.ready.c[kind].is_not(None))
+                ),
             )
             .subquery("ranked")
         )

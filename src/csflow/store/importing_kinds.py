@@ -10,7 +10,7 @@ from csflow.store import tables
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-# Types of columns: key (an id), text, currency, date, time, number, boolean, amount (minor units of the row's currency).
+# Types of columns: key (an id), text, currency, date, time, number, boolean, amount (of the row's currency).
 
 
 @dataclass(frozen=True, slots=True)

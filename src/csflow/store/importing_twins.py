@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_, case, delete, false, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, false, func, insert, literal, or_, select, update
 
 if TYPE_CHECKING:
     from csflow.store.importing import Counts, Staging
@@ -33,29 +33,17 @@ def settle_twins(staging: Staging, on_duplicate: str | None, counts: Counts) -> 
 
 
 def _find_groups(staging: Staging) -> bool:
-    """Fill `group` with the rows that share a key and the first of them. `ready` is in the order of the key."""
-    connection, ready = staging.connection, staging.ready
-    before = ready.alias("before")
-    same = and_(*(ready.c[name] == before.c[name] for name in staging.key))
-    repeated = (
-        select(ready.c.place.label("place"))
-        .select_from(ready.join(before, before.c.place == ready.c.place - 1))
-        .where(same)
-    )
+    """Fill `group` with the rows that share a key, the first of them too, and which one that is."""
+    connection, ready, group = staging.connection, staging.ready, staging.group
+    key = [ready.c[name] for name in staging.key if name != "source"]
+    repeated = select(*key).group_by(*key).having(func.count() > 1)
     if connection.execute(repeated.limit(1)).first() is None:
         return False
     twin = repeated.subquery("twin")
-    first = func.max(case((twin.c.place.is_(None), ready.c.place))).over(order_by=ready.c.place)
-    every = (
-        select(ready.c.place.label("place"), first.label("first"))
-        .select_from(ready.outerjoin(twin, twin.c.place == ready.c.place))
-        .subquery("every")
-    )
-    shared = select(every.c.place, every.c.first).where(every.c.place != every.c.first)
-    group = staging.group
+    same = and_(*(ready.c[column.name] == twin.c[column.name] for column in key))
+    first = func.first_value(ready.c.place).over(partition_by=key, order_by=ready.c.line)
+    shared = select(ready.c.place, first).select_from(twin.join(ready, same))
     connection.execute(insert(group).from_select(["place", "first"], shared))
-    heads = select(group.c.first, group.c.first).distinct()
-    connection.execute(insert(group).from_select(["place", "first"], heads))
     return True
 
 
@@ -95,8 +83,15 @@ def _join(staging: Staging, how: str) -> None:
             for name in names
         }
     else:
-        last = select(func.max(group.c.place)).where(group.c.first == ready.c.place).correlate(ready).scalar_subquery()
         names = [name for name in staging.ready.c.keys() if name != "place"]  # noqa: SIM118 - columns, not a dict
-        totals = {name: select(member.c[name]).where(member.c.place == last).scalar_subquery() for name in names}
+        totals = {
+            name: select(member.c[name])
+            .select_from(members)
+            .where(group.c.first == ready.c.place)
+            .order_by(member.c.line.desc())
+            .limit(1)
+            .scalar_subquery()
+            for name in names
+        }
     if totals:
         staging.connection.execute(update(ready).where(heads).values(totals))

@@ -101,6 +101,18 @@ def open_store(url: str | None, *, project: Path | None, migrate: bool = False) 
     return store
 
 
+def present_version(url: str | None, *, project: Path | None) -> tuple[str | None, Path | None]:
+    """The version of the tables that are there (None: none yet) and the SQLite file they are in, nothing upgraded."""
+    store = Store(_engine(_address(url, project)))
+    try:
+        if store.path is not None and not store.path.exists():
+            return None, None
+        with translated(store.url), store.engine.connect() as connection:
+            return database_version(connection), store.path
+    finally:
+        store.close()
+
+
 def database_version(connection: Connection) -> str | None:
     """The revision of the tables that are there; None when the database is empty. StoreError when it is another's."""
     try:

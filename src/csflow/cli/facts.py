@@ -1,0 +1,126 @@
+"""`csflow import`: facts from files."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from csflow.cli.options import as_of_option, format_option, instant_of, now, print_json
+from csflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from csflow.cli import Here
+    from csflow.services.importing import Summary
+
+COUNTS = ("read", "new", "changed", "unchanged", "rejected", "suspicious")
+
+
+@click.command(
+    "import",
+    epilog="Example:  csflow import customers customers.csv --dry-run   or   csflow import data/",
+)
+@click.argument("what", metavar="NAME|DIR")
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@as_of_option
+@click.option("--dry-run", is_flag=True, help="Do everything, say what came of it, and take it back.")
+@click.option("--complete", is_flag=True, help="The file lists all there are: close contacts or contracts it lacks.")
+@click.option(
+    "--rejects",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to put refused rows.  [default: FILE.rejects.csv]",
+)
+@format_option
+@click.pass_obj
+def import_(
+    here: Here,
+    what: str,
+    file: Path | None,
+    as_of: str | None,
+    dry_run: bool,
+    complete: bool,
+    rejects: Path | None,
+    output: str,
+) -> int:
+    """Bring customers, contracts, contacts, usage … in from a CSV or JSONL file.
+
+    NAME is a mapping of the project's `imports:`, or a kind (customers, contracts, contacts, people, features, rates,
+    usage, activities, answers, triggers, cases) whose columns have csflow's names. With a folder, every file in it that
+    a mapping names or that is called like an import or a kind comes in, in the order of dependence.
+
+    The same file twice changes nothing. Rows that cannot be used are written beside the file with line, column and
+    reason; the exit code is then 1.
+    """
+    from csflow.services.importing import files_of, import_file  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    app = here.open()
+    definition, recorded = app.definition, now()
+    moment = instant_of(as_of, app.zone)
+    files = [(what, file)] if file is not None else files_of(definition, _folder(what))
+    if file is None and (complete or rejects):
+        raise UsageError("--complete and --rejects are for one file: csflow import NAME FILE")
+    if not files:
+        raise UsageError(f"{what}: no file here is called like an import or a kind (customers.csv, usage.jsonl …)")
+    summaries: list[Summary] = []
+    for name, path in files:
+        with _progress(path) as progress:
+            summary = import_file(
+                app.store, definition, name, path, as_of=moment, dry_run=dry_run, complete=complete, rejects=rejects,
+                progress=progress, recorded=recorded,
+            )  # fmt: skip
+        summaries.append(summary)
+        if output == "text":
+            _tell(summary)
+        elif output == "jsonl":
+            print_json(summary.as_dict())
+    if output == "json":
+        print_json({"dry_run": dry_run, "files": [summary.as_dict() for summary in summaries]})
+    return 1 if any(summary.rejected for summary in summaries) else 0
+
+
+def _folder(what: str) -> Path:
+    folder = Path(what)
+    if not folder.is_dir():
+        raise UsageError(f"'{what}' is no folder; for one file write csflow import NAME FILE")
+    return folder
+
+
+def _tell(summary: Summary) -> None:
+    counts = ", ".join(f"{getattr(summary, name):,} {name}" for name in COUNTS)
+    dry = " (dry run: nothing was written)" if summary.dry_run else ""
+    click.echo(f"{summary.file} → {summary.kind}: {counts}{dry}")
+    extra: dict[str, Any] = {"merged into another row of the same key": summary.merged, "closed": summary.closed}
+    for what, number in extra.items():
+        if number:
+            click.echo(f"  {number:,} {what}")
+    for title, reasons in (("rejected", summary.reasons), ("suspicious", summary.suspicions)):
+        for reason, number in reasons.items():
+            click.echo(f"  {number:,} {title}: {reason}")
+    if summary.rejects:
+        click.echo(f"  refused rows: {summary.rejects}")
+    if summary.note:
+        click.echo(f"  {summary.note}")
+
+
+@contextmanager
+def _progress(path: Path) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar on a terminal, on stderr, so that the output stays what it is."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415  # a slow import that only a terminal needs
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(path.name, total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{what} {path.name}", completed=done, total=max(total, 1))
+
+        yield show
