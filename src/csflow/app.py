@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from csflow.builtin import usage
 from csflow.errors import UsageError
 from csflow.flow.files import PROJECT_FILE
-from csflow.flow.loader import Loaded, Surroundings, load, load_cached
+from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
+from csflow.plugins import local_plugins, make_manager, providers
+from csflow.services.advance import Outcome, Request, advance
+from csflow.services.run import Ran, measure_alone, run
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.values import Zone
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from csflow.flow.definition import Definition
+    from csflow.hookspecs import Provider
+    from csflow.services.work import Tell
 
 VERSION = "0.1.0"
 
@@ -55,9 +62,35 @@ class Csflow:
         """The project's zone: it decides which day a moment falls on."""
         return Zone(self.definition.zone)
 
+    @cached_property
+    def providers(self) -> dict[str, Provider]:
+        """What computes the metrics that say ``uses:``: csflow's own, the files beside the project, installed plugins.
+
+        Loaded only for a measure. UsageError naming file and reason where one cannot be loaded.
+        """
+        return self._providers(self.definition.tree.get("plugins_off") or ())
+
     def validate(self) -> Loaded:
         """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
-        return load(self.project, self.surroundings)
+        first = load(self.project, self.surroundings)
+        provided = self._provided.union(self._providers(first.tree.get("plugins_off") or ()))
+        return load(self.project, replace(self.surroundings, provided=provided))
+
+    def measure(self, request: Request) -> Ran:
+        """Compute the metrics as of ``request.now``."""
+        return measure_alone(self.store, self.definition, self.providers, request=request)
+
+    def advance(self, request: Request, tell: Tell | None = None) -> Outcome:
+        """Move every case that is to move; ``tell`` hears each entry once it is written."""
+        return advance(self.store, self.definition, request, tell)
+
+    def run(self, request: Request, tell: Tell | None = None) -> Ran:
+        """Measure, then advance, at one moment."""
+        return run(self.store, self.definition, self.providers, request=request, tell=tell)
+
+    def _providers(self, off: Iterable[str]) -> dict[str, Provider]:
+        folders = project_folders(self.project, self.surroundings)
+        return providers(make_manager([("csflow", usage), *local_plugins(folders)], off=off))
 
     def close(self) -> None:
         """Let go of the database, if it was opened."""

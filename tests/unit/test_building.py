@@ -223,7 +223,7 @@ def test_renamed_and_dropped_stages_are_kept_for_their_cases(load_project: Load)
     assert flow.migrate == {"trial": {"to": "a", "clock": "restart"}, "gone": {"to": "b"}}
 
 
-# Vars, fields, metrics -----------------------------------------------------------------------------------------------
+# Vars, fields, metrics ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_watched_conditions_are_collected_once(load_project: Load) -> None:
     assert len(definition.conditions) == 1
 
 
-# Messages, roles, people ---------------------------------------------------------------------------------------------
+# Messages, roles, people -------------------------------------------------------------------------------------
 
 
 def test_a_message_is_cut_into_texts_and_holes(load_project: Load) -> None:
@@ -388,7 +388,7 @@ def test_a_calendar_has_its_hours_and_days(load_project: Load) -> None:
     assert repr(office.zone) == "Zone('Asia/Shanghai')"
 
 
-# The hash ------------------------------------------------------------------------------------------------------------
+# The hash ----------------------------------------------------------------------------------------------------
 
 
 def test_the_hash_is_of_the_meaning_not_of_the_files(load_project: Load) -> None:

@@ -7,14 +7,17 @@ import pytest
 Told = Callable[..., list[str]]
 
 ROLES = "roles: {csm: CSM, lead: Lead}"
-FLOW = "flow: f\nfields: {{cause: [price, service], note: text}}\n{}\nstages:\n  a: {{transitions: {{b: {}}}}}\n  b: good\n"
+FLOW = (
+    "flow: f\nfields: {{cause: [price, service], note: text}}\n{}\n"
+    "stages:\n  a: {{transitions: {{b: {}}}}}\n  b: good\n"
+)
 
 
 def flow(way: str = "{trigger: go}", more: str = "label: F") -> str:
     return FLOW.format(more, way)
 
 
-# Form ----------------------------------------------------------------------------------------------------------------
+# Form --------------------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_key_is_told_with_the_nearest(told: Told) -> None:
@@ -66,7 +69,7 @@ def test_what_follows_from_a_wrong_form_is_not_told_as_well(told: Told) -> None:
     assert len(told(text)) == 1
 
 
-# Flows ---------------------------------------------------------------------------------------------------------------
+# Flows -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_a_name_that_no_expression_could_read_is_refused(told: Told, text: str, 
     assert message in problems[0]
 
 
-# Metrics -------------------------------------------------------------------------------------------------------------
+# Metrics -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -196,7 +199,10 @@ def test_a_wrong_metric_is_told(told: Told, way: str, message: str) -> None:
 
 
 def test_a_word_without_points_is_told_at_its_part(told: Told) -> None:
-    text = "metrics:\n  m.w: {of: customer.contracts, bands: {red: 0, green: 3}}\n  m.s: {points: {red: 0}, weights: {m.w: 1}}\n"
+    text = (
+        "metrics:\n  m.w: {of: customer.contracts, bands: {red: 0, green: 3}}\n"
+        "  m.s: {points: {red: 0}, weights: {m.w: 1}}\n"
+    )
     assert told(text) == ["3:37: 'm.w' may be 'green', which has no points"]
 
 
@@ -210,7 +216,7 @@ def test_a_mistake_in_a_folded_text_is_told_in_its_line(told: Told) -> None:
     assert told(text)[0].startswith("4:7: unknown fact 'customer.contract'")
 
 
-# The rest ------------------------------------------------------------------------------------------------------------
+# The rest ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def run(*words: str | Path) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-# The group -------------------------------------------------------------------------------------------------------------
+# The group ---------------------------------------------------------------------------------------------------
 
 
 def test_help_imports_click_and_nothing_heavy() -> None:
@@ -130,7 +130,7 @@ def test_the_project_may_come_from_the_environment(tmp_path: Path, monkeypatch: 
     assert run("validate").output.startswith("p is valid:")
 
 
-# Projects --------------------------------------------------------------------------------------------------------------
+# Projects ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pack", ["minimal", "standard", "clinic"])
@@ -185,7 +185,7 @@ def test_validate_where_no_project_is_says_so(tmp_path: Path) -> None:
     assert "no csflow.yaml in" in result.stderr
 
 
-# validate --------------------------------------------------------------------------------------------------------------
+# validate ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_validate_of_a_right_project_counts_what_it_has(tmp_path: Path) -> None:
     assert len(data["definition"]) == 64
 
 
-# schema ----------------------------------------------------------------------------------------------------------------
+# schema ------------------------------------------------------------------------------------------------------
 
 
 def fits(value: Any, schema: Any, root: dict[str, Any]) -> bool:
@@ -240,7 +240,7 @@ def fits(value: Any, schema: Any, root: dict[str, Any]) -> bool:
         return fits(value, schema["then" if set(schema["if"]["required"]) <= set(value) else "else"], root)
     if "anyOf" in schema and not any(fits(value, part, root) for part in schema["anyOf"]):
         return False
-    if "enum" in schema and value not in schema["enum"] or "const" in schema and value != schema["const"]:
+    if value not in schema.get("enum", [value]) or value != schema.get("const", value):
         return False
     kinds = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "boolean": bool}
     wanted = schema.get("type", [])
@@ -252,7 +252,7 @@ def fits(value: Any, schema: Any, root: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
     known, more = schema.get("properties", {}), schema.get("additionalProperties", True)
-    if set(schema.get("required", ())) - set(value) or more is False and set(value) - set(known):
+    if set(schema.get("required", ())) - set(value) or (more is False and set(value) - set(known)):
         return False
     if not all(fits(key, schema.get("propertyNames", {}), root) for key in value):
         return False
@@ -290,7 +290,7 @@ def test_schema_prints_the_schema() -> None:
     assert printed["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-# options ---------------------------------------------------------------------------------------------------------------
+# options -----------------------------------------------------------------------------------------------------
 
 
 def test_as_of_a_day_is_its_last_microsecond_in_the_zone() -> None:

@@ -41,7 +41,7 @@ def problems_of(folder: Path, around: Surroundings = AROUND) -> list[str]:
     return [f"{Path(p.file).name}:{p.line}:{p.column}: {p.message}" for p in caught.value.problems if not p.warning]
 
 
-# Which files -----------------------------------------------------------------------------------------------------------
+# Which files -------------------------------------------------------------------------------------------------
 
 
 def test_folders_and_file_names_mean_nothing(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
     assert "more than 2,000 files of YAML" in problems_of(tmp_path)[-1]
 
 
-# Extending -------------------------------------------------------------------------------------------------------------
+# Extending ---------------------------------------------------------------------------------------------------
 
 
 def test_a_project_takes_what_it_does_not_say_from_what_it_extends(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_holidays_of_a_country_are_asked_for_once_and_kept_as_days(tmp_path:
     assert "holidays of 'XX' are not known" in load(folder, AROUND).problems[0].message
 
 
-# The shipped packs -----------------------------------------------------------------------------------------------------
+# The shipped packs -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["standard", "clinic", "minimal"])
@@ -234,7 +234,7 @@ def test_a_shipped_pack_loads_with_warnings_of_missing_plugins_only(name: str) -
     assert all(problem.warning for problem in loaded.problems)
 
 
-# The cache -------------------------------------------------------------------------------------------------------------
+# The cache ---------------------------------------------------------------------------------------------------
 
 
 def test_a_warm_load_gives_the_same_definition(tmp_path: Path) -> None:
@@ -316,29 +316,17 @@ def test_a_wrong_project_is_not_cached(tmp_path: Path) -> None:
             load_cached(folder, AROUND)
 
 
-# Bad input -------------------------------------------------------------------------------------------------------------
+# Bad input ---------------------------------------------------------------------------------------------------
 
 STANDARD = shipped_packs()["standard"]
 TREES = {path.name: plain(read_file(path, "x")[0]) for path in sorted(STANDARD.rglob("*.yaml"))}  # type: ignore[arg-type]
 PIECES = st.sampled_from(
     [
-        None,
-        True,
-        0,
-        -1,
-        5.5,
-        "",
-        "80%",
-        "14 days",
-        "a.b",
-        "=case.x",
-        "money(5)",
-        "x = 1",
-        "class",
-        "1 month after clock",
+        *(None, True, 0, -1, 5.5, "", "80%", "14 days", "a.b", "=case.x", "money(5)", "x = 1", "class", "period"),
+        *("1 month after clock", "otherwise", "back", "'", "\\", "__class__.__bases__", "9**9**9", "{customer.name"),
+        *([], {}, [None], {"a": 1}, {"a": None}, ["a", "a"], {"when": "true"}, {"en": "x"}, [[1]]),
+        *({"x": {"x": {"x": 1}}}, "\u0665", "é" * 50),
     ]
-    + [[], {}, [None], {"a": 1}, {"a": None}, ["a", "a"], {"when": "true"}, {"en": "x"}, "otherwise", "back", "'", "\\"]
-    + ["__class__.__bases__", "9**9**9", "{customer.name", "period", [[1]], {"x": {"x": {"x": 1}}}, "\u0665", "é" * 50]
 )
 
 
@@ -362,11 +350,12 @@ def test_a_pack_with_anything_anywhere_loads_or_is_refused_with_places(tmp_path:
         here[path[-1]] = data.draw(PIECES)
     for name, tree in trees.items():
         (tmp_path / name).write_text(json.dumps(tree, ensure_ascii=False), "utf-8")
+    problems = []
     try:
         load(tmp_path, AROUND)
     except DefinitionError as error:
-        assert error.problems
-        assert all(p.line >= 1 and p.column >= 1 and "\n" not in p.message for p in error.problems)
+        problems = error.problems or [None]
+    assert all(p is not None and p.line >= 1 and p.column >= 1 and "\n" not in p.message for p in problems)
 
 
 def test_hostile_files_are_refused_in_bounded_time(told: Told) -> None:
@@ -381,3 +370,37 @@ def test_hostile_files_are_refused_in_bounded_time(told: Told) -> None:
     lines = told(hostile, named=True)
     assert {line.split(":")[0] for line in lines} == set(hostile)
     assert time.monotonic() - begun < 20
+
+
+def metrics_of(line: str, number: int) -> str:
+    return "metrics:\n" + "".join(f"  {line.format(n=n, m=n + 1)}\n" for n in range(number))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"x": metrics_of("m.m{n}: m.m{m} + 1", 3_000)}, "metrics read each other more than 30 deep"),
+        ({"x": metrics_of("m.m{n}: m.x{n} + 1", 3_000)}, "more than 500 mistakes: mend some"),
+        ({"x": "flow: f\nstages:\n" + "".join(f"  s{n}: good\n" for n in range(501))}, "flow 'f' is too large"),
+        (
+            {f"v{n}": f"flow: v{n}\nextends: v{n + 1}\n" for n in range(100)} | {"x": "flow: v100\nstages: {a: good}"},
+            "flows extend each other more than 30 deep",
+        ),
+        (
+            {f"v{n}": f"flow: v{n}\nextends: v\n" for n in range(600)}
+            | {"v": "flow: v\nstages: {a: good}\nfields:\n" + "".join(f"  f{n}: text\n" for n in range(1_000))},
+            "more than 500,000 entries once everything is merged",
+        ),
+    ],
+    ids=["deep", "many mistakes", "many stages", "long chain", "many variants"],
+)
+def test_what_would_take_for_ever_is_refused_soon(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    begun = time.monotonic()
+    assert any(message in problem for problem in problems_of(make(tmp_path, **files)))
+    assert time.monotonic() - begun < 30
+
+
+def test_projects_that_extend_each_other_in_a_long_row_are_refused(tmp_path: Path) -> None:
+    for number in range(40):
+        make(tmp_path / f"p{number}", csflow=f"csflow: 1\nname: p\nextends: [../p{number + 1}]")
+    assert "projects extend each other more than 30 deep" in problems_of(tmp_path / "p0")[0]

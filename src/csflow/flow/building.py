@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 from csflow.flow.building_fields import build_fields, field_type
@@ -18,7 +19,7 @@ from csflow.flow.building_people import build_calendars, build_messages, build_p
 from csflow.flow.checks import check_project
 from csflow.flow.definition import Definition, Field
 from csflow.flow.names import CASE_COLUMNS, FlowNames, Names
-from csflow.flow.sites import Found, Path, Site, Tree, listed, section
+from csflow.flow.sites import Found, Path, Site, TooManyError, Tree, listed, section
 from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, SHARE, TEXT, Catalogue, Type
 from csflow.values import Zone, day, parse_length, parse_money, parse_share
 
@@ -32,17 +33,26 @@ _LENGTH = re.compile(r"[0-9]+(\.[0-9]+)? [a-z ]+")
 
 def build(
     tree: Tree, catalogue: Catalogue, *, provided: frozenset[str] = frozenset()
-) -> tuple[Definition, list[Found]]:
+) -> tuple[Definition | None, list[Found]]:
     """The Definition of a merged tree, and what is wrong with it: with errors, the Definition is not to be used.
 
+    None with so many errors that the rest was not looked at.
     ``provided``: the names that ``uses:`` can call; another one is a warning, and its metric is unknown.
     """
     site = Site(tree, Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1), provided)
-    metrics = MetricBuilder(site)
+    definition = None
+    with suppress(TooManyError):
+        definition = _build(site)
+        check_project(site, definition)
+    return definition, list(dict.fromkeys(site.found))
+
+
+def _build(site: Site) -> Definition:
+    tree, metrics = site.tree, MetricBuilder(site)
     zone = site.parsed(("zone",), lambda text: Zone(text) and text, tree.get("zone") or "UTC") or "UTC"
     fields = _collect_names(site, metrics)
     build_calendars(site, zone)
-    definition = Definition(
+    return Definition(
         name=str(tree.get("name", "")),
         hash=content_hash(tree),
         zone=zone,
@@ -64,8 +74,6 @@ def build(
         conditions=site.conditions,
         label=site.labels(("label",), tree.get("label")),
     )
-    check_project(site, definition)
-    return definition, _once(site.found)
 
 
 def content_hash(tree: Tree) -> str:
@@ -76,10 +84,6 @@ def content_hash(tree: Tree) -> str:
             meaning[key] = {name: content[name] for name in sorted(content)}
     text = json.dumps(meaning, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _once(found: list[Found]) -> list[Found]:
-    return list(dict.fromkeys(found))
 
 
 def _collect_names(site: Site, metrics: MetricBuilder) -> dict[str, dict[str, Field]]:

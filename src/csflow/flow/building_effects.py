@@ -187,17 +187,15 @@ class Hand:
         if made is not None and made.type.name not in {"date", "time", "?"}:
             self.site.wrong(path, f"'{due.anchor}' is a {made.type}, not a date to count from", offset=offset)
 
-    def deadline(
-        self, path: Path, name: str, written: Tree | None, overdue: tuple[Path, str, list[Tree] | None]
-    ) -> Deadline | None:
-        """A deadline; ``overdue`` are path, address and content of what happens when it is missed."""
+    def deadline(self, path: Path, name: str, written: Tree | None, overdue: tuple[Effect, ...]) -> Deadline | None:
+        """A deadline; ``overdue`` is what happens when it is missed."""
         due = self.due(path, written)
         if written is None or due is None:
             return None
         stops = self.site.guard(
             (*path, "stops_while"), written.get("stops_while"), subject=self.subject, flow=self.flow
         )
-        return Deadline(name, due, stops, self.effects(*overdue))
+        return Deadline(name, due, stops, overdue)
 
 
 def check_trigger(site: Site, path: Path, flow: str, word: Any) -> None:

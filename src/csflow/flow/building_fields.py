@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.definition import Field
@@ -38,7 +39,7 @@ def field_type(site: Site, path: Path, written: Tree) -> tuple[Type, dict[str, d
     labels: dict[str, dict[str, str]] = {}
     branches: list[tuple[str, tuple[str, ...]]] = []
     leaves = _leaves(site, (*path, "choices"), choices, labels, branches)
-    double = sorted({word for word in leaves if leaves.count(word) > 1})
+    double = [word for word, times in Counter(leaves).items() if times > 1]
     if double:
         site.wrong((*path, "choices"), f"choice '{double[0]}' is there twice")
     return Type(str(written.get("type") or "choice"), tuple(dict.fromkeys(leaves)), tuple(branches)), labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.flow.building_effects import Hand
 from csflow.flow.building_fields import build_fields
-from csflow.flow.definition import Field, Flow, Milestone, Opening, Stage, Transition
+from csflow.flow.definition import Effect, Field, Flow, Milestone, Opening, Stage, Transition
 from csflow.flow.evaluation import function
 from csflow.flow.expressions import Expression, conjunction
 from csflow.flow.sites import Found, Path, Site, Tree, listed, section
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BACK = "back"
+MAX_STAGES = 500
+MAX_WAYS = 20_000
 
 
 class _OnlyStage:
@@ -45,6 +47,8 @@ class _FlowBuilder:
         self.stage_trees: dict[str, Tree] = self.tree.get("stages") or {}
         names = site.names.flows[name]
         self.hand = Hand(site, name, self.subject, names.fields, names.clock)
+        self.overdue = self.hand.effects((*self.path, "overdue"), "overdue", self.tree.get("overdue"))
+        self.milestone_names = Counter(name for part in self._parts() for name, _ in section(part, "milestones"))
         self.enter = {
             stage: self.guard((*self.path, "stages", stage, "enter"), content.get("enter"))
             for stage, content in self.stage_trees.items()
@@ -53,10 +57,13 @@ class _FlowBuilder:
     def guard(self, path: Path, text: Any, use: str = "guard") -> Expression | None:
         return self.site.guard(path, text, subject=self.subject, flow=self.name, use=use)
 
+    def _parts(self) -> tuple[Tree, ...]:
+        """The flow and its stages: wherever milestones and ways may stand."""
+        return (self.tree, *self.stage_trees.values())
+
     def build(self) -> Flow:
         site, tree, path = self.site, self.tree, self.path
         fields = dict(self._fields())
-        overdue = self.hand.effects((*path, "overdue"), "overdue", tree.get("overdue"))
         stages = self._stages()
         one_per, one_per_key = self._one_per()
         return Flow(
@@ -74,10 +81,8 @@ class _FlowBuilder:
             responsible=self.hand.role((*path, "responsible"), tree.get("responsible")),
             base=tree.get("extends") or self.name,
             milestones=self._milestones(path, "", tree),
-            deadline=self.hand.deadline(
-                (*path, "deadline"), "flow", tree.get("deadline"), ((*path, "overdue"), "overdue", tree.get("overdue"))
-            ),
-            overdue=overdue,
+            deadline=self.hand.deadline((*path, "deadline"), "flow", tree.get("deadline"), self.overdue),
+            overdue=self.overdue,
             do=self.hand.effects((*path, "do"), "do", tree.get("do")),
             mirrors=tree.get("mirrors"),
             renamed=self._renamed(),
@@ -141,6 +146,8 @@ class _FlowBuilder:
     def _stages(self) -> dict[str, Stage]:
         if not self.stage_trees:
             self.site.wrong(self.path, f"flow '{self.name}' has no stages")
+        if self._too_large():
+            return {}
         shared = self._shared()
         stopped = self._stopped()
         stages = {}
@@ -160,6 +167,15 @@ class _FlowBuilder:
         self._reached(stages)
         return stages
 
+    def _too_large(self) -> bool:
+        """Every stage has a copy of every shared way, so both numbers have a limit."""
+        ways = sum(len(ways) for _, ways in section(self.tree, "transitions"))
+        if len(self.stage_trees) <= MAX_STAGES and ways * len(self.stage_trees) <= MAX_WAYS:
+            return False
+        message = f"flow '{self.name}' is too large: at most {MAX_STAGES} stages and {MAX_WAYS:,} ways between them"
+        self.site.wrong(self.path, message)
+        return True
+
     def _stage(self, path: Path, name: str, content: Tree, ways: tuple[Transition, ...], *, stops: bool) -> Stage:
         own = content.get("responsible")
         address = f"stages.{name}"
@@ -178,11 +194,13 @@ class _FlowBuilder:
             stops=stops,
         )
 
-    def _overdue(self, path: Path, address: str, content: Tree) -> tuple[Path, str, list[Tree] | None]:
+    def _overdue(self, path: Path, address: str, content: Tree) -> tuple[Effect, ...]:
         """What happens when this is missed: its own, else what the flow says for every missed node."""
-        if content.get("overdue") is not None:
-            return (*path, "overdue"), f"{address}.overdue", content["overdue"]
-        return (*self.path, "overdue"), "overdue", self.tree.get("overdue")
+        if content.get("overdue") is None:
+            return self.overdue
+        if content.get("deadline") is None:
+            self.site.wrong((*path, "overdue"), "overdue: needs a deadline:", on_key=True)
+        return self.hand.effects((*path, "overdue"), f"{address}.overdue", content["overdue"])
 
     def _milestones(self, path: Path, prefix: str, content: Tree) -> dict[str, Milestone]:
         made = {}
@@ -191,8 +209,6 @@ class _FlowBuilder:
             address = f"{prefix}milestones.{name}"
             self.site.name(at, name, "milestone")
             self._unique_milestone(at, name)
-            if written.get("overdue") is not None and written.get("deadline") is None:
-                self.site.wrong((*at, "overdue"), "overdue: needs a deadline:", on_key=True)
             made[name] = Milestone(
                 name=name,
                 when=self.guard((*at, "when"), written.get("when")),
@@ -209,11 +225,7 @@ class _FlowBuilder:
     def _unique_milestone(self, path: Path, name: str) -> None:
         if name == "all":
             self.site.wrong(path, "milestones.all means all of them: choose another name", on_key=True)
-        count = Counter(
-            name for _, content in section(self.tree, "stages") for name, _ in section(content, "milestones")
-        )
-        count.update(name for name, _ in section(self.tree, "milestones"))
-        if count[name] > 1:
+        if self.milestone_names[name] > 1:
             self.site.wrong(path, f"milestone '{name}' is in this flow twice: give one another name", on_key=True)
 
     # ways

@@ -16,6 +16,7 @@ from csflow.flow.types import NUMBER, NUMBERS, Type
 from csflow.values import Length, parse_length, parse_money, parse_share
 
 Band = tuple[str, float, bool]
+MAX_TRAIL = 30
 
 
 class MetricBuilder:
@@ -42,6 +43,8 @@ class MetricBuilder:
         if name in self.trail:
             circle = " → ".join([*self.trail[self.trail.index(name) :], name])
             raise ExpressionError(f"metrics are computed from each other in a circle: {circle}")
+        if len(self.trail) > MAX_TRAIL:
+            raise ExpressionError(f"metrics read each other more than {MAX_TRAIL} deep: say the type: of some")
         return self.build(name).type
 
     def build(self, name: str) -> Metric:

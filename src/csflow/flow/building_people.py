@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from csflow.flow.expressions import Expression
 
 WAYS = ("by_hand", "least_customers", "least_amount", "round_robin", "pool", "none")
+MAX_USES = 50  # flows that a message is checked for
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _BRACE = re.compile(r"[{}]")
 
@@ -120,7 +121,7 @@ def build_messages(site: Site) -> dict[str, Message]:
                 _template(site, (*path, "title"), content.get("title"), use),
                 _template(site, (*path, "text"), content.get("text"), use),
             )
-            for use in dict.fromkeys(uses)
+            for use in list(dict.fromkeys(uses))[:MAX_USES]
         ]
         for part in ("title", "text"):
             site.labels((*path, part), content.get(part))

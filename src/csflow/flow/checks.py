@@ -83,7 +83,7 @@ def _check_goals(site: Site, definition: Definition) -> None:
 def _check_tree_of_goals(site: Site, path: Path, name: str, goals: dict[str, Tree]) -> None:
     trail = [name]
     above = goals[name].get("serves")
-    while above in goals and above not in trail:
+    while above in goals and above not in trail and len(trail) < 100:
         trail.append(above)
         above = goals[above].get("serves")
     if above == name:

@@ -5,139 +5,31 @@ What is done with them – expanding, checking, the JSON Schema – is in `shape
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal, TYPE_CHECKING
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
+from pydantic import BeforeValidator, Field, model_validator
+
+from csflow.flow.form_kinds import (
+    LANGUAGE,
+    Anything,
+    Expr,
+    Form,
+    Guard,
+    Label,
+    Length,
+    Number,
+    OneOrMany,
+    Scalar,
+    Text,
+    Words,
+    Yes,
+    listed_alone,
+    one_of,
+    wrapped,
 )
 
-from csflow.flow.reading import Item
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from pydantic.json_schema import JsonSchemaValue
-    from pydantic_core import CoreSchema
-
-LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?\Z")
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, in words of the language."""
-    names = {dict: "a mapping", list: "a list", str: "text", bool: "true/false", int: "a number", float: "a number"}
-    return names.get(type(value), "nothing")
-
-
-def _checked(check: Callable[[Any], bool], wanted: str) -> Callable[[Any], Any]:
-    def validate(value: Any) -> Any:
-        if not check(value):
-            raise ValueError(f"expected {wanted}, found {kind_of(value)}")
-        return value
-
-    return validate
-
-
-def _is_label(value: Any) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, dict)
-        and bool(value)
-        and all(LANGUAGE.match(key) and isinstance(text, str) for key, text in value.items())
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _own(check: Callable[[Any], bool], wanted: str, schema: dict[str, Any]) -> tuple[PlainValidator, WithJsonSchema]:
-    return PlainValidator(_checked(check, wanted)), WithJsonSchema(schema)
-
-
-_TEXT = {"type": "string"}
-_SCALAR = {"type": ["string", "number", "boolean"]}
-_LABEL = {"anyOf": [_TEXT, {"type": "object", "additionalProperties": _TEXT}]}
-Text = Annotated[str, *_own(lambda v: isinstance(v, str), "text", _TEXT)]
-Word = Annotated[
-    str,
-    *_own(lambda v: isinstance(v, (str, int)) and not isinstance(v, bool), "a word", {"type": ["string", "integer"]}),
-]
-Scalar = Annotated[Any, *_own(lambda v: isinstance(v, (str, int, float)), "one value", _SCALAR)]
-Number = Annotated[float, *_own(_is_number, "a number", {"type": "number"})]
-Yes = Annotated[bool, *_own(lambda v: isinstance(v, bool), "true or false", {"type": "boolean"})]
-Label = Annotated[Any, *_own(_is_label, "a text or one text for each language", _LABEL)]
-Guard = Annotated[Any, *_own(lambda v: isinstance(v, (str, bool)), "a condition", {"type": ["string", "boolean"]})]
-Expr = Scalar
-Anything = Annotated[Any, WithJsonSchema({})]
-Length = Annotated[str, *_own(lambda v: isinstance(v, str), "a length such as '14 days'", _TEXT)]
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-class _OneOrMany:
-    """In the JSON Schema: one of them may stand for a list of one."""
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        schema = handler(core)
-        return {"anyOf": [schema["items"], schema]}
-
-
-Words = Annotated[
-    list[Word],
-    BeforeValidator(_listed),
-    WithJsonSchema(
-        {"anyOf": [{"type": ["string", "integer"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]}
-    ),
-]
-
-
-class Form(BaseModel):
-    """A mapping of the language; ``shorthand`` is the key that a scalar in its place stands for."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=False, strict=True)
-    shorthand: ClassVar[str | None] = None
-    list_shorthand: ClassVar[str | None] = None
-
-    @classmethod
-    def expand(cls, item: Item) -> Item:
-        """The item with this form's shorthand written out; the places stay those of the scalar."""
-        key = cls.list_shorthand if isinstance(item.value, list) else cls.shorthand
-        if key is None or item.value is None or isinstance(item.value, dict):
-            return item
-        return _wrapped(item, key)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        schema = handler(core)
-        inner = handler.resolve_ref_schema(schema)
-        inner.pop("title", None)
-        for short in (cls.shorthand, cls.list_shorthand):
-            if short is not None and "properties" in inner:
-                value = dict(inner["properties"].get(short) or {})
-                schema = {"anyOf": [value, *(schema.get("anyOf") or [schema])]}
-        return schema
-
-
-def _wrapped(item: Item, key: str) -> Item:
-    inner = Item(item.value, item.file, item.line, item.column, 0, 0, item.text, item.spans)
-    return Item({key: inner}, item.file, item.line, item.column, item.key_line, item.key_column)
-
-
-def _one_of(form: Form, ways: Mapping[str, tuple[str, ...]], sentence: str) -> None:
-    """Exactly one of the ways is there; a way is there when any of its keys is."""
-    given = [way for way, keys in ways.items() if any(getattr(form, key) is not None for key in keys)]
-    if len(given) != 1:
-        raise ValueError(sentence.format(all=", ".join(ways)) + (", ".join(given) or "none"))
+    from csflow.flow.reading import Item
 
 
 class Fresh(Form):
@@ -231,7 +123,7 @@ class MetricForm(Form):
     @model_validator(mode="after")
     def _one_way(self) -> MetricForm:
         ways = {key: (key,) for key in ("value", "bands", "choose", "weights", "uses")} | {"bands": ("of", "bands")}
-        _one_of(self, ways, "a metric is computed in one way ({all}); this has ")
+        one_of(self, ways, "a metric is computed in one way ({all}); this has ")
         if self.bands is not None and self.of is None:
             raise ValueError("bands cut a number: say which with of:")
         if self.of is not None and self.bands is None:
@@ -287,7 +179,7 @@ class ActivityForm(Form):
         """A label in languages stands for itself here, too: ``visit: {en: Visit}``."""
         keys = set(item.value) if isinstance(item.value, dict) else set()
         if keys and not keys & set(cls.model_fields) and all(LANGUAGE.match(key) for key in keys):
-            return _wrapped(item, "label")
+            return wrapped(item, "label")
         return super().expand(item)
 
 
@@ -325,7 +217,7 @@ class EffectForm(Form):
 
     @model_validator(mode="after")
     def _one_verb(self) -> EffectForm:
-        _one_of(self, {verb: (verb,) for verb in VERBS}, "an effect does one thing ({all}); this does ")
+        one_of(self, {verb: (verb,) for verb in VERBS}, "an effect does one thing ({all}); this does ")
         if self.before is not None and self.after is not None:
             raise ValueError("an effect comes before or after the due time, not both")
         return self
@@ -381,7 +273,7 @@ class StageForm(Form):
     enter: Guard | None = None
     deadline: Due | None = None
     milestones: dict[str, MilestoneForm] | None = None
-    transitions: dict[str, Annotated[list[TransitionForm], BeforeValidator(_listed), _OneOrMany()]] | None = None
+    transitions: dict[str, Annotated[list[TransitionForm], BeforeValidator(listed_alone), OneOrMany()]] | None = None
     overdue: list[EffectForm] | None = None
     do: list[EffectForm] | None = None
     follows: Text | None = None
@@ -423,13 +315,13 @@ class FlowForm(Form):
     subject: Literal["customer", "contract", "contact", "person", "organisation"] | None = None
     clock: Expr | None = None
     stops_while: Guard | None = None
-    opens: Annotated[list[OpeningForm], BeforeValidator(_listed), _OneOrMany()] | None = None
+    opens: Annotated[list[OpeningForm], BeforeValidator(listed_alone), OneOrMany()] | None = None
     one_per: Text | None = None
     again: Length | None = None
     responsible: Text | None = None
     fields: dict[str, FieldForm] | None = None
     stages: dict[str, StageForm]
-    transitions: dict[str, Annotated[list[TransitionForm], BeforeValidator(_listed), _OneOrMany()]] | None = None
+    transitions: dict[str, Annotated[list[TransitionForm], BeforeValidator(listed_alone), OneOrMany()]] | None = None
     milestones: dict[str, MilestoneForm] | None = None
     deadline: Due | None = None
     overdue: list[EffectForm] | None = None
@@ -484,7 +376,7 @@ class SectionForm(Form):
 
     @model_validator(mode="after")
     def _shows(self) -> SectionForm:
-        _one_of(self, {"show": ("show",), "uses": ("uses",)}, "a section has one of {all}; this has ")
+        one_of(self, {"show": ("show",), "uses": ("uses",)}, "a section has one of {all}; this has ")
         return self
 
 
@@ -512,7 +404,7 @@ class ColumnForm(Form):
         if isinstance(item.value, (dict, list)) or item.value is None:
             return item
         is_column = isinstance(item.value, str) and not item.value.startswith("=")
-        return _wrapped(item, "column" if is_column else "value")
+        return wrapped(item, "column" if is_column else "value")
 
 
 class ImportForm(Form):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.files import PROJECT_FILE, project_files
-from csflow.flow.forms import FlowForm, Form, MergedForm, ProjectForm, Sections
+from csflow.flow.forms import FlowForm, MergedForm, ProjectForm, Sections
 from csflow.flow.names import nearest
 from csflow.flow.overlay import merge, merge_flows, replaced, resolve_variants, settle, without_nulls
 from csflow.flow.reading import Item, plain, read_file
@@ -19,11 +19,14 @@ from csflow.flow.shape import problems as shape_problems
 from csflow.flow.sites import Found
 
 if TYPE_CHECKING:
+    from csflow.flow.form_kinds import Form
     from collections.abc import Iterable, Mapping
 
 SECTIONS = tuple(Sections.model_fields)
 _NOT_INHERITED = frozenset({"database", "extends", "plugins_off"})
 _ROUNDS = 5
+MAX_TRAIL = 30
+MAX_ENTRIES = 500_000  # of the merged tree: variants multiply what they extend
 
 
 @dataclass(slots=True)
@@ -95,7 +98,9 @@ class _Reader:
             under = self._extended(folder, item)
             if under is None:
                 continue
-            if under.resolve() in {path.resolve() for path in (*trail, folder)}:
+            if len(trail) > MAX_TRAIL:
+                self.wrong(item.place(), f"projects extend each other more than {MAX_TRAIL} deep", fatal=True)
+            elif under.resolve() in {path.resolve() for path in (*trail, folder)}:
                 circle = " → ".join(path.resolve().name for path in (*trail, folder, under))
                 self.wrong(item.place(), f"projects extend each other in a circle: {circle}", fatal=True)
             elif under.resolve() not in self.done:
@@ -239,21 +244,37 @@ def _merged(reader: _Reader) -> Item:
     keys = {key: top.value[key] for key in keys_of(ProjectForm) if key in top.value}
     if ordered:
         keys["flows"] = Item(ordered, top.file, top.line, top.column, merged=True)
+    if _entries(keys.values()) > MAX_ENTRIES:
+        message = f"more than {MAX_ENTRIES:,} entries once everything is merged"
+        raise DefinitionError([*reader.problems, Problem(top.file, top.line, top.column, message)])
     root = without_nulls(Item(keys, top.file, top.line, top.column, merged=True))
     settle(root, reader.problems.append)
     return expand(root, MergedForm, lists=True)
 
 
+def _entries(items: Iterable[Item]) -> int:
+    """How many values the items hold, counted up to a little above the limit."""
+    waiting, count = list(items), 0
+    while waiting and count <= MAX_ENTRIES:
+        value = waiting.pop().value
+        count += 1
+        if isinstance(value, (dict, list)):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+    return count
+
+
 def _check_form(project: Project) -> None:
     """Note what is wrong with the form, take it out, and look again at what is left."""
     noted: dict[Problem, None] = {}
-    for turn in range(_ROUNDS):
+    around: set[tuple[str | int, ...]] = set()
+    for _ in range(_ROUNDS):
         found = [Found(path, message, on_key=key) for path, message, key in shape_problems(plain(project.root))]
         if not found:
             break
-        # What is missing only after something wrong was taken out was not missing.
-        told = [one for one in found if turn == 0 or not one.message.endswith("is missing")]
+        # Around what was taken out, something may be wrong only because it is gone.
+        told = [one for one in found if one.path not in around]
         noted |= dict.fromkeys(located(project.root, one) for one in told)
+        around |= {one.path[:length] for one in found for length in range(len(one.path))}
         if any(one.path in {(), ("flows",)} for one in found):
             raise DefinitionError([*project.problems, *noted])
         _take_out(project, [one.path for one in found])

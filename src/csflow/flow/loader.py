@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.building import build
 from csflow.flow.files import PROJECT_FILE, project_files
+from csflow.flow.sites import MAX_PROBLEMS
 
 if TYPE_CHECKING:
-    from csflow.flow.definition import Definition
     from csflow.flow.types import Catalogue
+    from csflow.flow.definition import Definition
 
 MAX_FILES = 2_000
 MAX_TOTAL = 8_000_000  # bytes of a project with all that it extends
@@ -66,7 +67,10 @@ def load(folder: Path, around: Surroundings) -> Loaded:
         _fill_holidays(project.tree, around.holidays)
     definition, found = build(project.tree, around.catalogue, provided=around.provided)
     problems = [*project.problems, *project.located(found)]
-    if any(not problem.warning for problem in problems):
+    if definition is None:
+        message = f"more than {MAX_PROBLEMS} mistakes: mend some, and the others are looked for"
+        problems.append(Problem(problems[0].file, 1, 1, message))
+    if definition is None or any(not problem.warning for problem in problems):
         raise DefinitionError(list(dict.fromkeys(problems)))
     return Loaded(definition, project.tree, sorted(set(problems)), tuple(project.files))
 
@@ -81,13 +85,19 @@ def load_cached(folder: Path, around: Surroundings) -> Definition:
     tree = _cached_tree(cache / f"{key}.json") if key else None
     if tree is not None:
         definition, found = build(tree, around.catalogue, provided=around.provided)
-        if all(problem.warning for problem in found):
+        if definition is not None and all(problem.warning for problem in found):
             return definition
     loaded = load(folder, around)
     key = _fingerprint(folder, around, loaded.files)
     if key:
         _write_cache(cache, key, loaded)
     return loaded.definition
+
+
+def project_folders(folder: Path, around: Surroundings) -> tuple[Path, ...]:
+    """The folders with a ``csflow.yaml`` that a project is made of: its own first, then those that it extends."""
+    files = _known_files(folder) or load(folder, around).files
+    return tuple(dict.fromkeys([folder, *(_project_of(path) for path in files)]))
 
 
 def _fill_holidays(tree: dict[str, Any], holidays: Holidays) -> None:

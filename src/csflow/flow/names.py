@@ -87,8 +87,11 @@ class Scope:
         if head == "tasks" and rest in ("all", "open") and flow is not None:
             return Fact(name, BOOLEAN if rest == "all" else NUMBER, "tasks", "column", rest)
         if head == "open" and rest in self.names.flows:
+            if self.names.flows[rest].subject != self.subject:
+                self.about_customer(name)
             return Fact(name, NUMBER, "open", "column", rest)
         if head == "activity" and self._last(rest):
+            self.about_customer(name)
             return Fact(name, TIME, "activity", "column", rest)
         return None
 
@@ -110,6 +113,12 @@ class Scope:
         if kind in ("organisation", self.subject):
             return True
         return kind in ("customer", "contract") and self.subject in ("customer", "contract", "contact")
+
+    def about_customer(self, name: str) -> None:
+        """Refuse what hangs on one customer in a rule that has none; ExpressionError."""
+        if not self._reaches("customer"):
+            place = "a book metric, but inside a count," if self.subject == "book" else f"a rule about a {self.subject}"
+            raise ExpressionError(f"'{name}' belongs to a customer: {place} has none")
 
     def _subject(self, head: str, rest: str, name: str) -> Fact | None:
         kind = self.names.catalogue.kinds.get(head)
@@ -145,6 +154,7 @@ class Scope:
         flow = self.names.flows.get(head)
         if flow is None:
             return None
+        self.about_customer(name)
         return self._of_case(flow, rest, name, f"flow:{head}", head)
 
     def _of_case(self, flow: FlowNames, rest: str, name: str, owner: str, own: str | None = None) -> Fact | None:

@@ -12,6 +12,7 @@ from csflow.errors import Problem
 from csflow.flow.names import nearest
 from csflow.flow.reading import Item, problem_at
 
+MAX_TRAIL = 30
 Report = Callable[[Problem], None]
 
 
@@ -71,7 +72,9 @@ def resolve_variants(flows: dict[str, Item], report: Report) -> dict[str, Item]:
         if name in done or extends is None or extends.value is None:
             return done.setdefault(name, flow)
         basis = str(extends.value)
-        if basis in (*trail, name):
+        if len(trail) > MAX_TRAIL:
+            report(problem_at(extends.place(), f"flows extend each other more than {MAX_TRAIL} deep"))
+        elif basis in (*trail, name):
             report(
                 problem_at(extends.place(), f"flows extend each other in a circle: {' → '.join((*trail, name, basis))}")
             )
@@ -142,8 +145,9 @@ def _placed(stages: dict[str, Item], report: Report) -> dict[str, Item]:
         name = waiting.pop()
         order.append(name)
         waiting.extend(reversed(followers.get(name, [])))
+    placed = set(order)
     for name, stage in stages.items():
-        if name not in order:
+        if name not in placed:
             report(problem_at(stage.key_place(), f"stage '{name}' follows itself in a circle"))
             order.append(name)
     return {name: stages[name] for name in order}

@@ -178,7 +178,7 @@ class _Reader:
             self.problem(event, "merge keys are not used here: share by 'vars:' or 'extends:'")
         elif event.style is None and text in _NULLS:
             self.problem(event, "a key is a word; this one is empty")
-        elif text.lower() in BOOLEAN_WORDS:
+        elif event.style is None and text.lower() in BOOLEAN_WORDS:
             self.problem(event, f"key '{text}' is a boolean for many YAML readers: choose another word")
         elif event.style is None and text not in top.item.value and _AMBIGUOUS.fullmatch(text):
             self.problem(event, f"key {_short(text)} means different things to different YAML readers: quote it")

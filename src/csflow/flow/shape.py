@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from csflow.flow.forms import FlowForm, Form, MergedForm, ProjectForm, Sections, kind_of
+from csflow.flow.form_kinds import Form, kind_of
+from csflow.flow.forms import FlowForm, MergedForm, ProjectForm, Sections
 from csflow.flow.names import nearest
 from csflow.flow.reading import Item
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 Tree = dict[str, Any]
 T = TypeVar("T")
+MAX_PROBLEMS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Found:
     follows: bool = False
 
 
+class TooManyError(Exception):
+    """So many problems that looking for more is a waste of time."""
+
+
 @dataclass(slots=True)
 class Site:
     """What the builders of all parts share: names to look up, problems to add to."""
@@ -46,6 +51,7 @@ class Site:
     names: Names
     provided: frozenset[str]
     found: list[Found] = field(default_factory=list)
+    errors: int = 0
     conditions: dict[str, Any] = field(default_factory=dict)
     calendars: dict[str, Calendar] = field(default_factory=dict)
     message_uses: dict[str, list[tuple[str, str]]] = field(
@@ -55,6 +61,9 @@ class Site:
     def wrong(self, path: Path, message: str, *, offset: int = 0, on_key: bool = False, warning: bool = False) -> None:
         """Note a problem and go on."""
         self.found.append(Found(path, message, offset, on_key, warning))
+        self.errors += not warning
+        if self.errors > MAX_PROBLEMS:
+            raise TooManyError
 
     def expression(
         self, path: Path, text: Any, *, subject: str, flow: str | None = None, use: str = "guard",
