@@ -5,7 +5,7 @@ What is done with them – expanding, checking, the JSON Schema – is in `shape
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 

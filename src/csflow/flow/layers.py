@@ -19,8 +19,9 @@ from csflow.flow.shape import problems as shape_problems
 from csflow.flow.sites import Found
 
 if TYPE_CHECKING:
-    from csflow.flow.form_kinds import Form
     from collections.abc import Iterable, Mapping
+
+    from csflow.flow.form_kinds import Form
 
 SECTIONS = tuple(Sections.model_fields)
 _NOT_INHERITED = frozenset({"database", "extends", "plugins_off"})

@@ -22,8 +22,8 @@ from csflow.flow.files import PROJECT_FILE, project_files
 from csflow.flow.sites import MAX_PROBLEMS
 
 if TYPE_CHECKING:
-    from csflow.flow.types import Catalogue
     from csflow.flow.definition import Definition
+    from csflow.flow.types import Catalogue
 
 MAX_FILES = 2_000
 MAX_TOTAL = 8_000_000  # bytes of a project with all that it extends
