@@ -102,6 +102,7 @@ def test_anchors_and_aliases_are_refused_where_they_stand() -> None:
 @pytest.mark.parametrize("word", ["on", "Off", "YES", "no", "true", "False", "y", "N"])
 def test_a_key_that_is_a_boolean_for_many_readers_is_refused(word: str) -> None:
     assert told(f"{word}: 1") == [f"1:1: key '{word}' is a boolean for many YAML readers: choose another word"]
+    assert tree(f"'{word}': 1") == {word: 1}  # quoted it is text to every reader: cells of a file may say True
 
 
 @pytest.mark.parametrize(
