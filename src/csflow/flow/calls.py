@@ -116,6 +116,8 @@ def _thing(checker: Checker, tree: ast.expr) -> str:
     if checker.scope.subject == "book":
         things += names.catalogue.book_things
     if isinstance(tree, ast.Name) and tree.id in things:
+        if checker.scope.subject != "book":
+            checker.scope.about_customer(tree.id)
         return tree.id
     word = tree.id if isinstance(tree, ast.Name) else ast.unparse(tree)
     raise ExpressionError(f"'{word}' cannot be counted{nearest(word, things)}", checker.at(tree))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csflow.flow import nodes as n
-from csflow.flow.moments import Moment
-from csflow.flow.types import Fact
-from csflow.values import Instant, add
+from csflow.values import Instant, Length, add
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from csflow.flow.moments import Moment
+    from csflow.flow.types import Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ def when_true(
 
     ``truth`` answers for the operands of an `or`; ``happened`` when a fact came to be. A conjunction dates from the
     latest of its parts, a disjunction from the earliest of its true ones, ``since(x) >= L`` from x + L, ``until(x) <=
-    L`` from x − L, a watched condition from the day it had held long enough, anything else from its newest fact.
+    L`` from x − L (with > and < from the moment after), a watched condition from the moment it had held long enough,
+    anything else from its newest fact.
     What cannot be dated dates from the moment.
     """
     found = _date(node, _Known(truth, value, happened, held_since, moment))
@@ -55,7 +59,7 @@ def _date(node: n.Node, known: _Known) -> Instant | None:
         return _came(node, known)
     if isinstance(node, n.Held):
         since = known.held_since(node.condition)
-        return None if since is None else known.moment.zone.add(since, node.length)
+        return None if since is None else _passed(since, node.length, known.moment, day=False)
     if any(isinstance(part, n.Aggregate | n.Clockface | n.Held | n.Elapsed) for part in node.walk()):
         return None
     dates = [known.happened(part.fact) for part in node.walk() if isinstance(part, n.Read)]
@@ -63,14 +67,26 @@ def _date(node: n.Node, known: _Known) -> Instant | None:
 
 
 def _came(node: n.Elapsed, known: _Known) -> Instant | None:
-    """The moment a length had passed since, or was left until, the item."""
+    """The first moment at which a length had passed since, or was left until, the item."""
     rising = node.op in ("<=", "<") if node.until else node.op in (">=", ">")
     value = known.value(node.item.fact) if isinstance(node.item, n.Read) else None
-    if not rising or value is None or node.length.working:
+    if not rising or value is None:
         return None
-    zone, times = known.moment.zone, -1 if node.until else 1
-    if node.item.type.name == "date":
-        if not node.length.calendar:
-            return zone.add(zone.start_of(int(value)), node.length, times=times)
-        return zone.start_of(add(int(value), node.length, times=times))
-    return zone.add(int(value), node.length, times=times)
+    day = node.item.type.name == "date"
+    return _passed(int(value), node.length, known.moment, day=day, until=node.until, strict=node.op in ("<", ">"))
+
+
+def _passed(
+    value: int, length: Length, moment: Moment, *, day: bool, until: bool = False, strict: bool = False
+) -> Instant | None:
+    """The first instant at which value ± length has come (strict: is over); the mirror image of ``Moment.borders``."""
+    zone, times = moment.zone, -1 if until else 1
+    if length.calendar and (day or length.unit in ("months", "years")):  # compared by days
+        start = value if day else zone.day_of(value)
+        return zone.start_of(add(start, length, times=times) + strict)
+    instant = zone.start_of(value) if day else value
+    if not length.working:
+        return zone.add(instant, length, times=times) + strict
+    if moment.calendar is None:
+        return None
+    return moment.calendar.add(instant, length, times=times) + strict
