@@ -206,15 +206,14 @@ def heard_words(definition: Definition) -> tuple[str, ...]:
 
 def _constant(entry: Any) -> str:
     """The text of a column that is the same in every row, "" when it is not."""
-    if isinstance(entry, dict) and "value" in entry:
-        return str(entry["value"])
-    if isinstance(entry, str) and entry.startswith("="):
+    said = entry.get("value") if isinstance(entry, dict) else entry
+    if isinstance(said, str) and said.startswith("="):
         try:
-            formula = compile_formula(entry[1:], ())
+            formula = compile_formula(said[1:], ())
         except ValueError:
             return ""
         return formula.compute()
-    return ""
+    return str(said) if isinstance(entry, dict) and "value" in entry else ""
 
 
 def _filling(name: str, entry: Any, kind: Any, columns: tuple[str, ...], context: tuple[Zone, str, Kind]) -> Filling:
@@ -229,9 +228,11 @@ def _filling(name: str, entry: Any, kind: Any, columns: tuple[str, ...], context
     convert = (
         key if name == "id" and not reading.words else _converter(kind, said.get("type"), reading, (zone, currency))
     )
-    if "value" in said:
-        return Filling(name, (), convert, required, constant=_spelled(said["value"]), field=declared)
     column = str(said.get("column", name))
+    if isinstance(said.get("value"), str) and said["value"].startswith("="):  # so the loader expands `amount: =a * b`
+        column = said["value"]
+    elif "value" in said:
+        return Filling(name, (), convert, required, constant=_spelled(said["value"]), field=declared)
     if column.startswith("="):
         formula = compile_formula(column[1:], columns)
         places = tuple(columns.index(one) for one in formula.columns)
@@ -270,7 +271,7 @@ def _words(said: Any) -> dict[str, str] | None:
     if said is None:
         return None
     if not isinstance(said, dict):
-        raise ValueError("values are `{cell: word}`")
+        raise ValueError("values are `{cell: word}`")  # noqa: TRY004 - told with the mapping's other mistakes
     return {_spelled(cell): _spelled(word) for cell, word in said.items()} | {
         str(cell): _spelled(word) for cell, word in said.items()
     }
