@@ -103,9 +103,16 @@ def advance(store: Store, definition: Definition, request: Request, tell: Tell |
     """
     with pass_lock(store, request.wait):
         if not request.dry_run:
-            return _Pass(Session(store, None), definition, request, tell).run()
+            return advance_alone(Session(store, None), definition, request, tell)
         with store.trial() as connection:
-            return _Pass(Session(store, connection), definition, request, tell).run()
+            return advance_alone(Session(store, connection), definition, request, tell)
+
+
+def advance_alone(
+    session: Session, definition: Definition, request: Request, tell: Tell | None = None
+) -> Outcome:
+    """As `advance`, for whoever holds the lock of the pass already."""
+    return _Pass(session, definition, request, tell).run()
 
 
 class _Pass:
@@ -324,7 +331,7 @@ class _Application:
         self._openings([hit for hit in hits if hit.kind in ("opening", "rearm")])
 
     def _words(self, hits: list[Hit]) -> None:
-        words = [_said(hit.row) for hit in hits]
+        words = [said_of(hit.row) for hit in hits]
         if not words:
             return
         self.wrote = True
@@ -427,6 +434,9 @@ class _Application:
     def _halt(self, row: CaseRow, error: str) -> None:
         self.failed.append({"case": self.work.name(row), "error": error})
         self.newly_stopped.add(row.id)
+        kind, owner = ("customer", row.customer) if row.customer is not None else (self.work.flow(row).subject, row.subject)
+        tomorrow = self.work.view.moment.today + 1  # another day may break the circle
+        touch(self.work.connection, kind, [owner], day=tomorrow, queues=(ADVANCE,))
 
     def _approval(self, hit: Hit, row: CaseRow) -> None:
         triggers.ask_approval(self.work, row, hit.rule, self.work.actor, self.work.view.now)
@@ -463,7 +473,8 @@ class _Application:
             moving.open_cases(work, wanted)
 
 
-def _said(row: Any) -> triggers.Said:
+def said_of(row: Any) -> triggers.Said:
+    """The word that a row of the inbox holds."""
     fields = {name: tuple(value) for name, value in json.loads(row.fields or "{}").items()}
     return triggers.Said(
         name=row.name, kind=row.kind, subject=row.subject, customer=row.customer, at=row.at, actor=row.actor,
@@ -473,7 +484,7 @@ def _said(row: Any) -> triggers.Said:
 
 def _customers(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:
     wanted = sorted(set(keys))
-    found = dict(connection.execute(select(t.customer.c.key, t.customer.c.id).where(t.customer.c.key.in_(wanted))).tuples().all())
+    found = dict(connection.execute(select(t.customer.c.key, t.customer.c.id).where(t.customer.c.key.in_(wanted))).all())
     missing = [key for key in wanted if key not in found]
     if missing:
         raise UsageError(f"no customer '{missing[0]}'")

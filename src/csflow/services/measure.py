@@ -150,9 +150,7 @@ def _listen(connection: Connection, definition: Definition, today: int) -> list[
                 select(t.usage.c.day, func.count())
                 .where(t.usage.c.source == number, t.usage.c.day > expected - 28, t.usage.c.day <= today)
                 .group_by(t.usage.c.day)
-            )
-            .tuples()
-            .all()
+            ).all()
         )
         newest = max(days, default=None)
         if newest is None or newest < expected or _thin(days, newest, mapping.get("at_least")):

@@ -67,7 +67,7 @@ def apply_chunks(
 
 
 def _speaks_first(staging: Staging, terms: Terms) -> bool:
-    """Whether this usage source has no row yet: then there is nothing to compare with, and a fifth of the time is saved.
+    """Whether this usage source has no row yet: then there is nothing to compare with, which saves a tenth of the time.
 
     Should another program import the same source for the first time at this very moment, the upsert still compares.
     """

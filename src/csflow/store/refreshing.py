@@ -154,7 +154,7 @@ def sync_people(connection: Connection, people: dict[str, str | None], organisat
         .values(key="organisation", name=organisation)
         .on_conflict_do_nothing(index_elements=["key"])
     )
-    there = dict(connection.execute(select(t.person.c.key, t.person.c.name)).tuples().all())
+    there = dict(connection.execute(select(t.person.c.key, t.person.c.name)).all())
     new = [{"key": key, "name": name} for key, name in people.items() if key not in there]
     if new:
         connection.execute(insert_into(connection, t.person).on_conflict_do_nothing(index_elements=["key"]), new)
