@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from csflow.builtin import usage
 from csflow.errors import UsageError
@@ -15,14 +15,19 @@ from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_
 from csflow.plugins import local_plugins, make_manager, providers
 from csflow.services.advance import Outcome, Request, advance
 from csflow.services.run import Ran, measure_alone, run
+from csflow.services import acting, customers, showing, tasking
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.values import Zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from csflow.flow.definition import Definition
+    from csflow.services.acting import Act, Word
+    from csflow.services.customers import Done, Said
+    from csflow.services.tasking import Answer, Wanted
+    from csflow.values import Day, Instant
     from csflow.hookspecs import Provider
     from csflow.services.work import Tell
 
@@ -91,6 +96,64 @@ class Csflow:
     def _providers(self, off: Iterable[str]) -> dict[str, Provider]:
         folders = project_folders(self.project, self.surroundings)
         return providers(make_manager([("csflow", usage), *local_plugins(folders)], off=off))
+
+    # What people do by hand: each is one transaction, or none when it is refused.
+
+    def trigger(self, act: Act, word: Word) -> dict[str, Any]:
+        """Say a word to a customer, another subject or a case; what came of it. RefusedError where it may not."""
+        return acting.trigger(self.store, self.definition, act, word)
+
+    def open_case(self, act: Act, flow: str, *, subject: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Open a case of any flow; ``fields`` as people write them."""
+        return acting.open_case(self.store, self.definition, act, flow=flow, subject=subject, fields=fields)
+
+    def set_case(self, act: Act, case: str, *, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Fill fields of a case, or say with ``waiting`` that we wait for the customer."""
+        return acting.set_case(self.store, self.definition, act, case=case, fields=fields)
+
+    def show_case(self, case: str, *, now: Instant) -> dict[str, Any]:
+        """A case with its fields, milestones, deadlines, tasks and last entries."""
+        return showing.show_case(self.store, self.definition, case, now=now)
+
+    def list_tasks(self, wanted: Wanted, *, now: Instant) -> list[dict[str, Any]]:
+        """Tasks, the most urgent first."""
+        return tasking.list_tasks(self.store, self.definition, wanted, now=now)
+
+    def finish_task(self, act: Act, answer: Answer) -> dict[str, Any]:
+        """End a task, or answer an approval."""
+        return tasking.finish_task(self.store, self.definition, act, answer)
+
+    def snooze_task(self, act: Act, case: str, *, task: str, until: Day) -> dict[str, Any]:
+        """Keep a task out of the lists until a day begins."""
+        return tasking.snooze_task(self.store, self.definition, act, case=case, task=task, until=until)
+
+    def assign_task(self, act: Act, case: str, *, task: str, person: str) -> dict[str, Any]:
+        """Hand a task to a colleague."""
+        return tasking.assign_task(self.store, self.definition, act, case=case, task=task, person=person)
+
+    def add_activity(self, act: Act, done: Done) -> dict[str, Any]:
+        """Note a visit, a call … with a customer."""
+        return customers.add_activity(self.store, self.definition, act, done)
+
+    def add_customer(self, act: Act, customer: str, *, said: Said) -> dict[str, Any]:
+        """Enter a customer."""
+        return customers.add_customer(self.store, self.definition, act, customer=customer, said=said)
+
+    def set_customer(self, act: Act, customer: str, *, said: Said) -> dict[str, Any]:
+        """Change what is known of a customer, or who fills a role for it."""
+        return customers.set_customer(self.store, self.definition, act, customer=customer, said=said)
+
+    def show_customer(self, act: Act, customer: str) -> dict[str, Any]:
+        """All that is known of a customer now."""
+        return showing.show_customer(self.store, self.definition, act, customer=customer)
+
+    def customer_file(self, customer: str, *, now: Instant, since: Instant | None = None) -> list[dict[str, Any]]:
+        """All that happened with a customer, oldest first."""
+        return showing.customer_file(self.store, self.definition, customer, now=now, since=since)
+
+    def erase_contact(self, act: Act, contact: str) -> dict[str, Any]:
+        """Blank what says who a contact is; history and figures stay."""
+        return customers.erase_contact(self.store, self.definition, act, contact=contact)
 
     def close(self) -> None:
         """Let go of the database, if it was opened."""

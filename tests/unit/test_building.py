@@ -205,10 +205,11 @@ def test_a_variant_says_whose_it_is_and_its_base_knows_its_stages(load_project: 
             "f.yaml": SMALL,
             "v.yaml": "flow: v\nextends: f\nstages: {a: {transitions: {extra: {trigger: more}}},"
             " extra: {transitions: {b: {trigger: go}}}}",
+            "vv.yaml": "flow: vv\nextends: v\nlabel: Variant of a variant",
             "w.yaml": "flow: w\nopens: f.stage == 'extra'\nstages: {a: {transitions: {b: {trigger: go}}}, b: good}",
         }
     ).definition
-    assert definition.flows["v"].base == "f"
+    assert [definition.flows[name].base for name in ("f", "v", "vv", "w")] == ["f", "f", "f", "w"]
     assert list(definition.flows["v"].stages) == ["a", "b", "extra"]
     assert list(definition.flows["f"].stages) == ["a", "b"]
 

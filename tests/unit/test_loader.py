@@ -380,7 +380,7 @@ def metrics_of(line: str, number: int) -> str:
     ("files", "message"),
     [
         ({"x": metrics_of("m.m{n}: m.m{m} + 1", 3_000)}, "metrics read each other more than 30 deep"),
-        ({"x": metrics_of("m.m{n}: m.x{n} + 1", 3_000)}, "more than 500 mistakes: mend some"),
+        ({"x": metrics_of("m.m{n}: m.x{n} + 1", 3_000)}, "more than 200 mistakes: mend some"),
         ({"x": "flow: f\nstages:\n" + "".join(f"  s{n}: good\n" for n in range(501))}, "flow 'f' is too large"),
         (
             {f"v{n}": f"flow: v{n}\nextends: v{n + 1}\n" for n in range(100)} | {"x": "flow: v100\nstages: {a: good}"},
@@ -397,7 +397,7 @@ def metrics_of(line: str, number: int) -> str:
 def test_what_would_take_for_ever_is_refused_soon(tmp_path: Path, files: dict[str, str], message: str) -> None:
     begun = time.monotonic()
     assert any(message in problem for problem in problems_of(make(tmp_path, **files)))
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
 
 
 def test_projects_that_extend_each_other_in_a_long_row_are_refused(tmp_path: Path) -> None:

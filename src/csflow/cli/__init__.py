@@ -27,6 +27,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("csflow.cli.project:validate", "Check the project's YAML and say all that is wrong."),
     "schema": ("csflow.cli.project:schema", "Print the JSON Schema of the YAML, for editors."),
     "import": ("csflow.cli.facts:import_", "Bring facts in from CSV or JSONL files."),
+    "customer": ("csflow.cli.customers:customer", "Enter, change and show customers."),
+    "contact": ("csflow.cli.customers:contact", "Erase a contact's personal data."),
+    "activity": ("csflow.cli.customers:activity", "Note a visit, a call … with a customer."),
+    "trigger": ("csflow.cli.acting:trigger", "Say a word that a flow listens to."),
+    "case": ("csflow.cli.acting:case", "Open, fill and show cases."),
+    "task": ("csflow.cli.acting:task", "List tasks, do them, put them off, hand them over."),
     "db": ("csflow.cli.upkeep:db", "Look after the database."),
 }
 

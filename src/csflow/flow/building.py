@@ -19,7 +19,7 @@ from csflow.flow.building_people import build_calendars, build_messages, build_p
 from csflow.flow.checks import check_project
 from csflow.flow.definition import Definition, Field
 from csflow.flow.names import CASE_COLUMNS, FlowNames, Names
-from csflow.flow.sites import Found, Path, Site, TooManyError, Tree, listed, section
+from csflow.flow.sites import Found, Path, Site, TooManyError, Tree, ancestors, listed, section
 from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, SHARE, TEXT, Catalogue, Type
 from csflow.values import Zone, day, parse_length, parse_money, parse_share
 
@@ -107,8 +107,10 @@ def _collect_names(site: Site, metrics: MetricBuilder) -> dict[str, dict[str, Fi
     for name, flow in section(tree, "flows"):
         site.name(("flows", name, "flow"), name, "flow")
         names.flows[name] = _flow_names(site, name, flow)
-    for name, flow in section(tree, "flows"):
-        _answer_to_base(names, name, flow.get("extends"))
+    own = dict(names.flows)
+    for name, variant in own.items():
+        for base in ancestors(tree, name):
+            names.flows[base] = _answering_too(names.flows[base], variant)
     metrics.collect()
     for name in names.metrics:
         _metric_name(site, name)
@@ -152,21 +154,22 @@ def _flow_names(site: Site, name: str, flow: Tree) -> FlowNames:
         site.name((*at, "stages", stage), stage, "stage")
         milestones += [word for word, _ in section(content, "milestones")]
     return FlowNames(
-        subject=flow.get("subject") or "customer", base=flow.get("extends") or name,
+        subject=flow.get("subject") or "customer", base=[name, *ancestors(site.tree, name)][-1],
         stages=tuple(word for word, _ in section(flow, "stages")), fields=fields,
         milestones=tuple(dict.fromkeys(milestones)), clock=flow.get("clock") is not None,
     )  # fmt: skip
 
 
-def _answer_to_base(names: Names, name: str, base: str | None) -> None:
+def _answering_too(base: FlowNames, variant: FlowNames) -> FlowNames:
     """A variant answers to its base's name as well, so that name knows the variant's stages and fields, too."""
-    if base is None or base not in names.flows:
-        return
-    own, under = names.flows[name], names.flows[base]
-    names.flows[base] = FlowNames(
-        under.subject, under.base, tuple(dict.fromkeys([*under.stages, *own.stages])), {**own.fields, **under.fields},
-        tuple(dict.fromkeys([*under.milestones, *own.milestones])), under.clock,
-    )  # fmt: skip
+    return FlowNames(
+        base.subject,
+        base.base,
+        tuple(dict.fromkeys([*base.stages, *variant.stages])),
+        {**variant.fields, **base.fields},
+        tuple(dict.fromkeys([*base.milestones, *variant.milestones])),
+        base.clock,
+    )
 
 
 def _metric_name(site: Site, name: str) -> None:

@@ -79,7 +79,7 @@ class _FlowBuilder:
             again=site.length((*path, "again"), tree.get("again")),
             clock=self._clock(),
             responsible=self.hand.role((*path, "responsible"), tree.get("responsible")),
-            base=tree.get("extends") or self.name,
+            base=site.names.flows[self.name].base,
             milestones=self._milestones(path, "", tree),
             deadline=self.hand.deadline((*path, "deadline"), "flow", tree.get("deadline"), self.overdue),
             overdue=self.overdue,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 Tree = dict[str, Any]
 T = TypeVar("T")
-MAX_PROBLEMS = 500
+MAX_PROBLEMS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,14 @@ def section(tree: Tree, *keys: str) -> Iterator[tuple[str, Any]]:
     for key in keys:
         tree = tree.get(key) or {}
     return iter(tree.items())
+
+
+def ancestors(tree: Tree, name: str) -> list[str]:
+    """The flows that this one is a variant of, the nearest first; none for a flow that stands for itself."""
+    flows, above = tree.get("flows") or {}, []
+    while (name := flows.get(name, {}).get("extends")) in flows and name not in above:
+        above.append(name)
+    return above
 
 
 def listed(value: Any) -> tuple[str, ...]:
