@@ -336,7 +336,7 @@ def paths_of(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_pack_with_anything_anywhere_loads_or_is_refused_with_places(tmp_path: Path, data: st.DataObject) -> None:
     shutil.rmtree(tmp_path)
     tmp_path.mkdir()
