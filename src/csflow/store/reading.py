@@ -360,8 +360,8 @@ class Reader:
         by_contact = "customer" not in self.subjects or (thing == "activity" and "contact" in self.subjects)
         if thing == "task":
             k = t.case.alias("tc")
-            conditions = [row.c.case == k.c.id, k.c.customer == self.subjects["customer"]]
-            statement = select().select_from(row).where(row.c.case.in_(select(k.c.id).where(conditions[1])))
+            mine = select(k.c.id).where(k.c.customer == self.subjects["customer"]).correlate_except(k)
+            statement = select().select_from(row).where(row.c.case.in_(mine))
             return inner, statement, [row.c.opened_at, row.c.name, row.c.number, row.c.id]
         mine = row.c.contact == self.subjects["contact"] if by_contact else row.c.customer == self.subjects["customer"]
         statement = select().where(mine)
