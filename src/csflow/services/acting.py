@@ -6,16 +6,14 @@ who says it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from csflow.errors import RefusedError, UsageError
-from csflow.flow.definition import Definition, Flow
 from csflow.flow.machine import FlowMachine
 from csflow.services import deadlines, effects, moving, triggers
 from csflow.services.meaning import Meant, find_case, find_customer, find_meant, find_subject, is_case, near
@@ -24,10 +22,15 @@ from csflow.services.views import number_names, see
 from csflow.services.work import CaseRow, Work
 from csflow.store import tables as t
 from csflow.store.guards import Translator
-from csflow.store.opening import Store
 from csflow.store.refreshing import refresh_contracts, sync_people
 from csflow.store.touching import last_pass
 from csflow.values import Instant, Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from csflow.flow.definition import Definition, Flow
+    from csflow.store.opening import Store
 
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 
@@ -73,7 +76,7 @@ def acting(store: Store, definition: Definition, act: Act) -> Iterator[Work]:
 
 
 def trigger(store: Store, definition: Definition, act: Act, word: Word) -> dict[str, Any]:
-    """Say a word; what happens comes back (`_outcome`). RefusedError or UsageError where it may not; nothing is written."""
+    """Say a word; what happens comes back. RefusedError or UsageError where it may not, and nothing is written."""
     flows = _listeners(definition, word)
     with acting(store, definition, act) as work:
         meant = find_meant(work.connection, definition, word.target)
@@ -107,7 +110,7 @@ def open_case(
         meant = _subject_of(work, found, subject)
         values = stored_fields(work.connection, work.view, fields=found.fields, said=fields, owner=flow)
         given = {name: plain(value) for name, value in values.items() if value != (None, None)}
-        want = {
+        want: dict[str, Any] = {
             "flow": found, "subject": meant.id, "customer": meant.customer, "at": work.view.now, "place": "by hand",
             "key": effects.key_of(work, found, given, meant.id), "because": [], "fields": given, "actor": act.actor,
         }  # fmt: skip
@@ -118,9 +121,7 @@ def open_case(
         return _outcome(work, act, before)
 
 
-def set_case(
-    store: Store, definition: Definition, act: Act, *, case: str, fields: Mapping[str, str]
-) -> dict[str, Any]:
+def set_case(store: Store, definition: Definition, act: Act, *, case: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """Fill fields of a case; ``waiting`` says that we wait for the customer. Deadlines stop or go on at once."""
     with acting(store, definition, act) as work:
         row = load_case(work, case)
@@ -173,7 +174,9 @@ def _later(work: Work, meant: Meant) -> dict[int, Any]:
     whose = c.id == meant.id if meant.kind == "case" else c.subject == meant.id
     if meant.customer is not None:
         whose = c.customer == meant.customer
-    rows = work.connection.execute(select(c.id, c.version, c.stage, c.entered_at).where(whose, c.entered_at > work.view.now))
+    rows = work.connection.execute(
+        select(c.id, c.version, c.stage, c.entered_at).where(whose, c.entered_at > work.view.now)
+    )
     return {row.id: row for row in rows}
 
 
@@ -262,7 +265,9 @@ def _stop_or_resume(work: Work, row: CaseRow) -> tuple[list[str], list[str]]:
     if row.ended is not None or flow.stages[row.stage].stops:
         return [], []
     stopped, resumed = [], []
-    guards = {s.deadline.name: s.deadline.stops_while for s in deadlines.specs(flow) if s.deadline.stops_while is not None}
+    guards = {
+        s.deadline.name: s.deadline.stops_while for s in deadlines.specs(flow) if s.deadline.stops_while is not None
+    }
     for name, guard in guards.items():
         reader = work.view.cases(flow, row.stage)
         own: Any = reader.base.c.id

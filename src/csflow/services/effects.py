@@ -104,7 +104,7 @@ def open_task(work: Work, row: Any, what: dict[str, Any], at: int) -> None:
     work.pending["task"].append(
         {
             "case": row.id, "label": None, "person": work.owner(row, what["role"]), "opened_at": at, "snoozed": None,
-            "done_at": None, "outcome": None, "move": None, "asker": None, **what,
+            "done_at": None, "outcome": None, "move": None, "asker": None, "comment": None, **what,
         }
     )  # fmt: skip
     work.log(row, "task", at, target=what["name"], place="opened")

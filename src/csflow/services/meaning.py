@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
 from csflow.errors import UsageError
-from csflow.flow.definition import Definition
-from csflow.services.finding import near_ids
 from csflow.store import tables as t
 from csflow.store.catalogue import SUBJECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from csflow.flow.definition import Definition
+
+NEAR = 200  # ids on each side, in their order, among which the nearest is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def find_subject(connection: Connection, said: str, kind: str = "customer") -> M
 
 
 def find_case(connection: Connection, definition: Definition, said: str) -> Meant:
-    """The case written ``flow/SUBJECT/number``; UsageError naming the nearest flow, subject or the numbers there are."""
+    """The case written ``flow/SUBJECT/number``; UsageError with the nearest flow or subject, or the cases there are."""
     flow_name, subject_key, number = parts_of_case(said)
     flow = definition.flows.get(flow_name)
     if flow is None:
@@ -120,6 +124,13 @@ def _contract(connection: Connection, said: str) -> Meant:
         names = ", ".join(f"{row.owner}/{row.key}" for row in rows)
         raise UsageError(f"several customers have a contract '{said}', say whose: {names}")
     return Meant("contract", rows[0].id, rows[0].key, rows[0].customer)
+
+
+def near_ids(connection: Connection, table: Any, key: str) -> list[str]:
+    """Ids of a kind of subject that stand before and after this one in their order: few, however many there are."""
+    after = select(table.c.key).where(table.c.key >= key).order_by(table.c.key).limit(NEAR)
+    before = select(table.c.key).where(table.c.key < key).order_by(table.c.key.desc()).limit(NEAR)
+    return [*connection.execute(after).scalars(), *connection.execute(before).scalars()]
 
 
 def near_key(connection: Connection, table: Any, key: str) -> str:

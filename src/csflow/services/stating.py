@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
 from csflow.errors import UsageError
-from csflow.flow.definition import Definition, Field
 from csflow.flow.types import WORDS, Type
-from csflow.services.meaning import find_subject, near, near_key
 from csflow.services.importing_values import Reading, converter
+from csflow.services.meaning import find_subject, near, near_key
 from csflow.services.views import View, present
 from csflow.store import tables as t
 from csflow.values import minor_digits, parse_money, to_minor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from csflow.flow.definition import Definition, Field
 
 Stored = tuple[float | None, str | None]  # number, text
 
@@ -47,7 +50,7 @@ def field_of(fields: Mapping[str, Field], name: str, owner: str) -> Field:
 def stored_fields(
     connection: Connection, view: View, *, fields: Mapping[str, Field], said: Mapping[str, str], owner: str
 ) -> dict[str, Stored]:
-    """Every value said, checked and in stored form; an empty one makes the field unknown. UsageError names the field."""
+    """Every value said, in stored form; an empty one makes the field unknown. UsageError names the field."""
     return {
         name: stored(connection, view, kind=field_of(fields, name, owner).type, name=f"{owner}.{name}", text=text)
         for name, text in said.items()

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, update
 
 from csflow.errors import RefusedError, UsageError
-from csflow.flow.definition import Definition, Effect, Flow, Label, Transition
 from csflow.services import effects, moving
 from csflow.services.acting import Act, acting, load_case
 from csflow.services.deadlines import specs
-from csflow.services.meaning import find_customer, near
+from csflow.services.meaning import find_case, find_customer, near
 from csflow.services.stating import known_person
-from csflow.services.work import CaseRow, Work
 from csflow.store import tables as t
-from csflow.store.opening import Store
 from csflow.store.questions import holding
 from csflow.values import Day, Instant, Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from csflow.flow.definition import Definition, Effect, Flow, Label, Transition
+    from csflow.services.work import CaseRow, Work
+    from csflow.store.opening import Store
 
 OUTCOMES = ("done", "no", "not_applicable")
 
@@ -31,6 +34,7 @@ class Wanted:
     role: str | None = None
     person: str | None = None
     customer: str | None = None
+    case: str | None = None
     overdue: bool = False
     everything: bool = False
 
@@ -46,7 +50,7 @@ class Answer:
 
 
 def list_tasks(store: Store, definition: Definition, wanted: Wanted, *, now: Instant) -> list[dict[str, Any]]:
-    """The tasks wanted, the most urgent first: case, customer, task, label, role, person, due, overdue, outcome …"""
+    """The tasks wanted, the most urgent first: case, customer, task, label, role, person, due, outcome and so on."""
     zone = Zone(definition.zone)
     if wanted.role is not None and wanted.role not in definition.roles:
         raise UsageError(f"no role '{wanted.role}'{near(wanted.role, definition.roles)}")
@@ -75,6 +79,8 @@ def _conditions(
         found.append(k.person == known_person(connection, definition, wanted.person))
     if wanted.customer is not None:
         found.append(t.case.c.customer == find_customer(connection, wanted.customer).id)
+    if wanted.case is not None:
+        found.append(k.case == find_case(connection, definition, wanted.case).id)
     if wanted.overdue:
         found += [k.due < now, k.done_at.is_(None)]
     if not wanted.everything:
@@ -154,7 +160,9 @@ def finish_task(store: Store, definition: Definition, act: Act, answer: Answer) 
     with acting(store, definition, act) as work:
         row, task = _open_task(work, answer.case, answer.task)
         if task.move is None and answer.outcome == "no":
-            raise RefusedError(f"'{task.name}' asks for no approval: --no answers nothing (--not-applicable drops a task)")
+            raise RefusedError(
+                f"'{task.name}' asks for no approval: --no answers nothing (--not-applicable drops a task)"
+            )
         if task.move is not None and answer.outcome == "not_applicable":
             raise RefusedError(f"'{task.name}' asks for an approval: answer it with or without --no")
         way = _approved(work, row, task, answer.outcome) if task.move is not None else None
@@ -169,9 +177,7 @@ def finish_task(store: Store, definition: Definition, act: Act, answer: Answer) 
         return _done(work, act, row, task.name) | {"outcome": answer.outcome, "moved": moved}
 
 
-def snooze_task(
-    store: Store, definition: Definition, act: Act, *, case: str, task: str, until: Day
-) -> dict[str, Any]:
+def snooze_task(store: Store, definition: Definition, act: Act, *, case: str, task: str, until: Day) -> dict[str, Any]:
     """Keep a task out of the lists until a day begins; its due time stays."""
     with acting(store, definition, act) as work:
         row, found = _open_task(work, case, task)
@@ -184,9 +190,7 @@ def snooze_task(
         return _done(work, act, row, found.name) | {"snoozed_until": work.view.zone.text(wakes)}
 
 
-def assign_task(
-    store: Store, definition: Definition, act: Act, *, case: str, task: str, person: str
-) -> dict[str, Any]:
+def assign_task(store: Store, definition: Definition, act: Act, *, case: str, task: str, person: str) -> dict[str, Any]:
     """Hand a task to a colleague."""
     with acting(store, definition, act) as work:
         row, found = _open_task(work, case, task)
@@ -212,7 +216,9 @@ def _open_task(work: Work, case: str, name: str) -> tuple[CaseRow, Any]:
         if task.done_at is None:
             return row, task
     if mine:
-        raise RefusedError(f"'{name}' of {case} was closed at {_text(work.view.zone, mine[0].done_at)}: {mine[0].outcome}")
+        raise RefusedError(
+            f"'{name}' of {case} was closed at {_text(work.view.zone, mine[0].done_at)}: {mine[0].outcome}"
+        )
     names = sorted({task.name for task in rows if task.done_at is None})
     hint = near(name, names) or f": open are {', '.join(names)}" if names else ": it has no open task"
     raise UsageError(f"{case} has no task '{name}'{hint}")
@@ -237,7 +243,9 @@ def _approved(work: Work, row: CaseRow, task: Any, outcome: str) -> Transition |
         return None
     way, source = _way(work.flow(row), task.move), task.move.partition(">")[0]
     if way is None or row.stage != source:
-        raise RefusedError(f"{work.name(row)} is in '{row.stage}', no longer in '{source}': drop the approval with --no")
+        raise RefusedError(
+            f"{work.name(row)} is in '{row.stage}', no longer in '{source}': drop the approval with --no"
+        )
     return way
 
 
@@ -252,7 +260,9 @@ def _reasons(work: Work, row: CaseRow, way: Transition) -> list[dict[str, Any]]:
     found = work.connection.execute(statement).first()
     if found is None:
         text = way.when.text if way.when is not None else "its entry criterion or a field it asks for"
-        raise RefusedError(f"{work.name(row)}: the move to '{way.target}' is not possible any more, {text} does not hold")
+        raise RefusedError(
+            f"{work.name(row)}: the move to '{way.target}' is not possible any more, {text} does not hold"
+        )
     return work.because(evidence.reasons(found))
 
 

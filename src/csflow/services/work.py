@@ -339,7 +339,7 @@ class Work:
             last[(book.number("field", write.name), write.subject)] = write
         self.fields = []
         there = {
-            (row.field, row.subject): (row.number, row.text)
+            (row.field, row.subject): row
             for row in self.connection.execute(
                 select(t.field_value).where(
                     t.field_value.c.field.in_(sorted({key[0] for key in last})),
@@ -347,10 +347,15 @@ class Work:
                 )
             )
         }
-        rows = [
-            {"field": key[0], "subject": key[1], "number": w.number, "text": w.text, "happened": w.happened, "stated": w.at}
-            for key, w in last.items()
-        ]
+        rows, former = [], []
+        for (name, subject), w in last.items():
+            old = there.get((name, subject))
+            same = old is not None and (old.number, old.text) == (w.number, w.text)
+            stated = {"field": name, "subject": subject, "number": w.number, "text": w.text, "stated": w.at}
+            rows.append(stated | {"happened": old.happened if old is not None and same else w.happened})
+            if not same:  # what it was before, and who changed it
+                nothing = {"field": name, "subject": subject, "number": None, "text": None, "happened": 0, "stated": w.at}
+                former.append((dict(old._mapping) if old is not None else nothing) | {"actor": self.actor})  # noqa: SLF001
         statement = insert_into(self.connection, t.field_value)
         new = statement.excluded
         self.connection.execute(
@@ -360,9 +365,8 @@ class Work:
             ),
             rows,
         )
-        log = [row | {"actor": self.actor} for row in rows if there.get((row["field"], row["subject"])) != (row["number"], row["text"])]
-        if log:
-            self.connection.execute(t.field_log.insert(), log)
+        if former:
+            self.connection.execute(t.field_log.insert(), former)
 
 
 def encode(value: Any, kind: Type) -> tuple[float | None, str | None]:

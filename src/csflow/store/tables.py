@@ -486,6 +486,7 @@ task = Table(
     Column("outcome", Word),  # done, no, not_applicable
     Column("move", Word),  # an approval: the place of the transition that waits
     Column("asker", Word),  # who asked for the approval
+    Column("comment", Word),  # said when it was done: personal text, which history never holds
     UniqueConstraint("case", "name", "number"),
     Index(
         "uq_task_open",

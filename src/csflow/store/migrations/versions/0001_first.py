@@ -377,6 +377,7 @@ def upgrade() -> None:
         sa.Column("outcome", Word, nullable=True),
         sa.Column("move", Word, nullable=True),
         sa.Column("asker", Word, nullable=True),
+        sa.Column("comment", Word, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
         sa.UniqueConstraint("case", "name", "number", name=op.f("uq_task_case_name_number")),
         sqlite_strict=True,

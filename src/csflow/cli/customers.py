@@ -1,0 +1,229 @@
+"""`csflow customer …`, `csflow contact erase`, `csflow activity add`: facts that people enter one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from csflow.cli.hand import act_of, act_options, moment, print_result, print_rows, set_option, table, text_of
+from csflow.cli.options import as_of_option, by_option, format_option, instant_of, now
+from csflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from csflow.cli import Here
+
+ROLE = click.option(
+    "--role", "roles", metavar="ROLE=PERSON", multiple=True, help="Who fills a role for it; without PERSON nobody."
+)
+
+
+@click.group()
+def customer() -> None:
+    """Enter, change and show customers."""
+
+
+@customer.command(
+    "add", epilog="Example:  csflow customer add C-0001 --name 'Ada & Co' --role csm=li --set segment=small"
+)
+@click.argument("key", metavar="ID")
+@click.option("--name", metavar="TEXT", help="Its name.")
+@click.option("--signed-on", metavar="DAY", help="The day it signed; before that day csflow does not see it.")
+@set_option
+@ROLE
+@act_options
+@click.pass_obj
+def customer_add(
+    here: Here,
+    key: str,
+    name: str | None,
+    signed_on: str | None,
+    pairs: tuple[str, ...],
+    roles: tuple[str, ...],
+    at: str | None,
+    actor: str,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Enter a customer. Contracts and the rest come by csflow import."""
+    from csflow.services.customers import Said  # noqa: PLC0415  # SQLAlchemy comes with it
+    from csflow.services.stating import read_pairs  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    app = here.open()
+    fields = {n: text for n, text in (("name", name), ("signed_on", signed_on)) if text is not None}
+    twice = [pair for pair in read_pairs(pairs) if pair in fields]
+    if twice:
+        raise UsageError(f"'{twice[0]}' is said twice")
+    said = Said(fields | read_pairs(pairs), read_pairs(roles))
+    result = app.add_customer(act_of(app, at=at, actor=actor, dry_run=dry_run), key, said=said)
+    print_result(result, output, [f"{key} is entered"])
+
+
+@customer.command("set", epilog="Example:  csflow customer set C-0001 segment=large --role csm=wang --by li")
+@click.argument("key", metavar="ID")
+@click.argument("pairs", metavar="[FIELD=VALUE]...", nargs=-1)
+@ROLE
+@act_options
+@click.pass_obj
+def customer_set(
+    here: Here,
+    key: str,
+    pairs: tuple[str, ...],
+    roles: tuple[str, ...],
+    at: str | None,
+    actor: str,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Change what is known of a customer; an empty value makes it unknown.
+
+    With --role another colleague fills a role for it; open tasks of that role go over with it.
+    """
+    from csflow.services.customers import Said  # noqa: PLC0415  # SQLAlchemy comes with it
+    from csflow.services.stating import read_pairs  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    app = here.open()
+    said = Said(read_pairs(pairs), read_pairs(roles))
+    result = app.set_customer(act_of(app, at=at, actor=actor, dry_run=dry_run), key, said=said)
+    done = [*result["fields"], *(f"{role} = {person or 'nobody'}" for role, person in result["roles"].items())]
+    print_result(result, output, [f"{key}: {', '.join(done)} set"])
+
+
+@customer.command("show", epilog="Example:  csflow customer show C-0001")
+@click.argument("key", metavar="ID")
+@as_of_option
+@by_option
+@format_option
+@click.pass_obj
+def customer_show(here: Here, key: str, as_of: str | None, actor: str, output: str) -> None:
+    """Show a customer: core facts, contracts, contacts, fields, metrics and when they were measured, cases."""
+    app = here.open()
+    act = act_of(app, at=None, actor=actor, dry_run=True)
+    if as_of is not None:
+        act = type(act)(act.actor, act.recorded, instant_of(as_of, app.zone), dry_run=True)
+    result = app.show_customer(act, key)
+    print_result(result, output, _customer_lines(result))
+
+
+def _customer_lines(found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['customer']}  {found['name'] or ''}".rstrip()
+    signed = f", signed on {found['signed_on']}" if found["signed_on"] else ""
+    yield f"  pays {found['amount'] or 'an unknown amount'}{signed}"
+    for title, rows in (
+        ("contracts", [_contract_cells(one, found["contract"]) for one in found["contracts"]]),
+        ("contacts", [[one["contact"], one["name"] or "", one["post"] or "", "left" if one["left"] else ""]
+                      for one in found["contacts"]]),
+        ("roles", [[role, person] for role, person in found["roles"].items()]),
+        ("fields", [[name, text_of(value)] for name, value in found["fields"].items()]),
+        ("metrics", [_metric_cells(name, one) for name, one in found["metrics"].items()]),
+        ("cases", [[one["case"], one["stage"], f"since {one['since']}", one["end"] or ""] for one in found["cases"]]),
+    ):  # fmt: skip
+        if rows:
+            yield f"{title}:"
+            yield from (f"  {line}" for line in table(rows))
+
+
+def _contract_cells(one: dict[str, Any], current: str | None) -> list[str]:
+    span = f"{one['starts_on']} to {one['ends_on'] or 'open end'}"
+    return [
+        one["contract"],
+        one["product"] or "",
+        span,
+        one["amount"] or "",
+        "current" if one["contract"] == current else "",
+    ]
+
+
+def _metric_cells(name: str, one: dict[str, Any]) -> list[str]:
+    measured = f"measured {one['measured']}" if one["measured"] else "never measured"
+    return [name, text_of(one["value"]), f"{measured}{', too old' if one['stale'] else ''}"]
+
+
+@customer.command("file", epilog="Example:  csflow customer file C-0001 --since 2026-01-01")
+@click.argument("key", metavar="ID")
+@click.option("--since", metavar="DAY|INSTANT", help="Only what happened from then on.")
+@as_of_option
+@format_option
+@click.pass_obj
+def customer_file(here: Here, key: str, since: str | None, as_of: str | None, output: str) -> None:
+    """Show a customer's file: activities, moves, tasks, changed fields, contracts and answers in the order of time."""
+    app = here.open()
+    begin = None
+    if since is not None:
+        begin = moment(since, app.zone, now(), "--since")
+        begin = app.zone.start_of(app.zone.day_of(begin)) if len(since) == len("2026-01-31") else begin
+    rows = app.customer_file(key, now=instant_of(as_of, app.zone), since=begin)
+    lines = table([[one["at"], one["kind"], _what(one), one.get("actor") or ""] for one in rows])
+    print_rows(rows, output, lines or ["nothing is known to have happened"])
+
+
+def _what(one: dict[str, Any]) -> str:
+    words = [str(one["what"] or "")]
+    if one.get("from"):
+        words = [f"{one['from']} → {one['what']}"]
+    if "value" in one:
+        words.append(f"= {text_of(one['value'])}")
+    if one.get("contact"):
+        words.append(f"with {one['contact']}")
+    if one.get("case"):
+        words.insert(0, one["case"])
+    if one["kind"] == "task" and one.get("place"):
+        words.append(one["place"].replace("_", " "))
+    if one.get("note"):
+        words.append(f"– {one['note']}")
+    return " ".join(word for word in words if word)
+
+
+@click.group()
+def contact() -> None:
+    """Erase a contact's personal data."""
+
+
+@contact.command("erase", epilog="Example:  csflow contact erase P-17 --by li")
+@click.argument("key", metavar="ID")
+@act_options
+@click.pass_obj
+def contact_erase(here: Here, key: str, at: str | None, actor: str, dry_run: bool, output: str) -> None:
+    """Blank a contact's name, mail, phone, post and free text, former versions included.
+
+    Activities, answers and history stay, so counts and figures do not change. Take the contact out of the source as
+    well, or the next import brings the name back.
+    """
+    app = here.open()
+    result = app.erase_contact(act_of(app, at=at, actor=actor, dry_run=dry_run), key)
+    blanked = ", ".join(f"{number} {what}" for what, number in result["blanked"].items() if number)
+    print_result(result, output, [f"{key} is erased: {blanked}"])
+
+
+@click.group()
+def activity() -> None:
+    """Note a visit, a call … with a customer."""
+
+
+@activity.command("add", epilog="Example:  csflow activity add C-0001 visit --contact P-17 --note 'New head of sales'")
+@click.argument("key", metavar="CUSTOMER")
+@click.argument("kind", metavar="KIND")
+@click.option("--contact", "contact_key", metavar="ID", help="The contact it was with.")
+@click.option("--note", metavar="TEXT", help="What is to be remembered.")
+@act_options
+@click.pass_obj
+def activity_add(
+    here: Here,
+    key: str,
+    kind: str,
+    contact_key: str | None,
+    note: str | None,
+    at: str | None,
+    actor: str,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Note an activity of a KIND that the project declares under `activities:`."""
+    from csflow.services.customers import Done  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    app = here.open()
+    done = Done(key, kind, contact_key, note)
+    result = app.add_activity(act_of(app, at=at, actor=actor, dry_run=dry_run), done)
+    print_result(result, output, [f"{kind} with {key} at {result['at']} is noted"])

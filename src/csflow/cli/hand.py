@@ -1,0 +1,100 @@
+"""Options of the commands that do something by hand, and how what came of it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from csflow.cli.options import by_option, format_option, instant_of, now, print_json
+from csflow.errors import UsageError
+from csflow.values import Instant, Zone, day
+
+if TYPE_CHECKING:
+    from csflow.app import Csflow
+    from csflow.services.acting import Act
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def act_options(function: F) -> F:
+    """``--at``, ``--by``, ``--dry-run`` and ``--format``, as every command has them that writes something by hand."""
+    function = format_option(function)
+    function = click.option("--dry-run", is_flag=True, help="Do it, say what came of it, and take it back.")(function)
+    function = by_option(function)
+    return click.option(
+        "--at",
+        metavar="DAY|INSTANT",
+        help="When it happened: 2026-01-31T14:30, or a day, which means its end.  [default: now]",
+    )(function)
+
+
+def set_option(function: F) -> F:
+    """``--set field=value``, any number of times; the parameter is ``pairs``."""
+    return click.option(
+        "--set",
+        "pairs",
+        metavar="FIELD=VALUE",
+        multiple=True,
+        help="Fill a field: 80000, '80000 CNY', 80%, yes, 2026-01-31, a choice, choices as a,b.",
+    )(function)
+
+
+def act_of(app: Csflow, *, at: str | None, actor: str, dry_run: bool) -> Act:
+    """Who does it and when, from the options."""
+    from csflow.services.acting import Act  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    recorded = now()
+    return Act(actor, recorded, None if at is None else moment(at, app.zone, recorded), dry_run)
+
+
+def moment(text: str, zone: Zone, clock: Instant, option: str = "--at") -> Instant:
+    """The instant that ``--at`` means: of a day its end, but of today now, because nothing has happened later."""
+    try:
+        found = instant_of(text, zone)
+    except UsageError:
+        raise UsageError(
+            f"{option} '{text}' is neither a day nor an instant: write 2026-01-31 or 2026-01-31T14:30"
+        ) from None
+    if len(text) == len("2026-01-31") and day(text) == zone.day_of(clock):
+        return clock
+    return found
+
+
+def print_result(result: dict[str, Any], output: str, lines: Iterable[str]) -> None:
+    """What came of it: JSON for scripts, else the lines, with a word where it was taken back."""
+    if output != "text":
+        print_json(result)
+        return
+    for line in lines:
+        click.echo(line)
+    if result.get("dry_run"):
+        click.echo("dry run: nothing was written")
+
+
+def print_rows(rows: list[dict[str, Any]], output: str, lines: Iterable[str]) -> None:
+    """A list: one JSON object, one object a line, or lines for people."""
+    if output == "json":
+        print_json(rows)
+    elif output == "jsonl":
+        for row in rows:
+            print_json(row)
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def text_of(value: Any) -> str:
+    """A value for people."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Rows as lines, their columns one below the other."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
