@@ -7,12 +7,12 @@ killed leaves each customer at the border of a hop, and the next pass goes on fr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
@@ -32,6 +32,7 @@ from csflow.values import Instant, Zone
 
 CHUNK = 300  # cases a transaction
 HOPS = 100
+UNKNOWNS = "unknown_at_last_pass"  # key in `meta`
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,8 @@ class _Pass:
             sync_people(connection, people, self.definition.name)
             today = zone.day_of(request.now)
             refresh(connection, today, ADVANCE, zone, everyone=last is not None and request.now < last)
-            changed = adopt(connection, see(connection, self.definition, request.now), request)
+            view = see(connection, self.definition, request.now)
+            changed = adopt(connection, view, request) or _other_unknowns(connection, view)
             self.withheld = self.withheld or last is None
             if request.subjects:
                 self.customers = _customers(connection, request.subjects)
@@ -225,11 +227,32 @@ class _Pass:
                 hits = asker.ask()
                 words = connection.execute(words_waiting(view, after, scope)).all()
             self.outcome.asked += asker.asked
-            hits += [Hit(word.owner, -1, "word", None, word) for word in words if asker.border is None or word.owner < asker.border]
-            wrote = self._write(view, hits) or wrote
+            words = [word for word in words if asker.border is None or word.owner < asker.border]
+            talking = {word.owner for word in words}
+            rules = [hit for hit in hits if hit.owner not in talking or hit.kind in ("opening", "rearm")]
+            wrote = self._write(view, rules) or wrote
+            wrote = self._hear(view, words, scope) or wrote
             if asker.border is None:
                 return wrote
             after = asker.border
+
+    def _hear(self, view: View, words: Sequence[Row[Any]], scope: Scope) -> bool:
+        """Let every word that waits for these customers be heard, earliest first.
+
+        What was said by now happened before now: so it comes before milestones, deadlines and guards, which the next
+        hop asks of them; but after openings, or nobody would listen yet.
+        """
+        wrote, seen = False, set()
+        while words:
+            owners = {word.owner for word in words}
+            seen |= {word.id for word in words}
+            wrote = self._write(view, [Hit(word.owner, -1, "word", None, word) for word in words]) or wrote
+            if self.request.limit is not None:
+                break
+            with self.session.snapshot() as connection:
+                waiting = connection.execute(words_waiting(view, min(owners), scope)).all()
+            words = [word for word in waiting if word.owner in owners and word.id not in seen]
+        return wrote
 
     def _write(self, view: View, hits: list[Hit]) -> bool:
         wrote, chunk, size, left = False, [], 0, self.request.limit
@@ -275,7 +298,8 @@ class _Pass:
             case = getattr(hit.row, "case_id", None)
             if case is not None:
                 self.stopped.add(case)
-        self.outcome.failed.append({"case": str(owner[0]), "error": error})
+        with self.session.snapshot() as connection:
+            self.outcome.failed.append({"case": _whose(connection, self.definition, owner), "error": error})
 
     def _transaction(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
         request = self.request
@@ -342,8 +366,7 @@ class _Application:
             reason = refused.get(id(said))
             values = {"handled": work.view.now, "refused": reason}
             work.connection.execute(update(t.inbox).where(t.inbox.c.id == said.inbox).values(**values))
-            if said.customer is not None:
-                work.touched["customer"].add(said.customer)
+            work.touched["customer" if said.customer is not None else said.kind].add(said.customer or said.subject)
             if reason is not None:
                 subject = work.keys.get((said.kind, said.subject), "?")
                 self.failed.append({"case": f"{said.kind} {subject}", "error": reason})
@@ -473,6 +496,17 @@ class _Application:
             moving.open_cases(work, wanted)
 
 
+def _other_unknowns(connection: Connection, view: View) -> bool:
+    """Whether other metrics or things are unknown as a whole than at the last pass: then every case is asked."""
+    now = json.dumps([sorted(view.book.stale), sorted(view.moment.unfed)])
+    before = connection.execute(select(t.meta.c.value).where(t.meta.c.key == UNKNOWNS)).scalar()
+    if now == (before or "[[], []]"):
+        return False
+    statement = insert_into(connection, t.meta).values(key=UNKNOWNS, value=now)
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": now}))
+    return True
+
+
 def said_of(row: Any) -> triggers.Said:
     """The word that a row of the inbox holds."""
     fields = {name: tuple(value) for name, value in json.loads(row.fields or "{}").items()}
@@ -480,6 +514,19 @@ def said_of(row: Any) -> triggers.Said:
         name=row.name, kind=row.kind, subject=row.subject, customer=row.customer, at=row.at, actor=row.actor,
         flow=row.flow, case_key=row.case_key, stage=row.stage, fields=fields, inbox=row.id,
     )  # fmt: skip
+
+
+def _whose(connection: Connection, definition: Definition, owner: tuple[int, list[Hit]]) -> str:
+    """Whom a failed customer's (or other subject's) rules were about, in people's words."""
+    customer = connection.execute(select(t.customer.c.key).where(t.customer.c.id == owner[0])).scalar()
+    for hit in owner[1]:
+        case = getattr(hit.row, "case_id", None)
+        found = connection.execute(select(t.case).where(t.case.c.id == case)).first() if case is not None else None
+        if found is not None:
+            table = getattr(t, definition.flows[found.flow].subject)
+            key = connection.execute(select(table.c.key).where(table.c.id == found.subject)).scalar()
+            return f"{found.flow}/{key}/{found.number}"
+    return f"customer {customer}"
 
 
 def _customers(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:

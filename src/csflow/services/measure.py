@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -39,7 +39,7 @@ from csflow.flow.definition import Definition, Metric
 from csflow.flow.nodes import Ago
 from csflow.flow.types import WORDS
 from csflow.hookspecs import Batch, Provider, Usage, Window
-from csflow.services.views import View, number_names, see
+from csflow.services.views import View, measures, number_names, see, stale
 from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into
@@ -69,6 +69,7 @@ class Measured:
     changed: dict[str, int] = field(default_factory=dict)
     failed: list[dict[str, str]] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
+    unmeasured: set[str] = field(default_factory=set)  # metrics that kept their last values
 
 
 def measure(
@@ -94,10 +95,15 @@ def measure(
         outcome.silent = _listen(connection, definition, zone.day_of(now))
         row = {"verb": "measure", "as_of": now, "recorded": recorded, "definition": definition.hash}
         run = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()
+    with store.reading() as connection:
+        view, last_measures = see(connection, definition, now), measures(connection)
     for metric in _ordered(definition):
         with store.writing() as connection:
-            view = see(connection, definition, now)
             _one(connection, view, metric, providers, outcome, full=full or backwards)
+        number = view.book.number("metric", metric.name)
+        if metric.name in view.book.stale and metric.name not in outcome.unmeasured:
+            last_measures[number] = (now, False)
+            view = replace(view, book=replace(view.book, stale=stale(definition, view.book.ids, last_measures, now)))
     with store.writing() as connection:
         view = see(connection, definition, now)
         for condition in definition.conditions.values():
@@ -184,6 +190,7 @@ def _one(
     last = connection.execute(select(t.measured).where(t.measured.c.metric == number)).first()
     provider = providers.get(metric.uses or "")
     if metric.expression is None and provider is None:
+        outcome.unmeasured.add(metric.name)
         return
     silent = bool(outcome.silent) and provider is not None and provider.reads_usage
     since = None if last is None or last.hash != digest or full else last.at
@@ -200,6 +207,8 @@ def _one(
         many = _write(connection, view, metric, number) if error is None else 0
         if many:
             outcome.changed[metric.name] = many
+    if silent or error is not None:
+        outcome.unmeasured.add(metric.name)
     if error is not None:
         outcome.failed.append({"metric": metric.name, "error": error})
     at = last.at if (silent or error is not None) and last is not None else view.now
@@ -260,8 +269,8 @@ def _computed(view: View, metric: Metric, since: Instant | None) -> Select[Any]:
     statement = select(*columns).select_from(reader.source()).where(base.c.happened <= view.moment.today)
     timed = expression.timed or any(isinstance(node, Ago) for node in expression.node.walk())
     only = _dirty(metric.subject, base)
-    stale = view.book.stale.intersection(metric.reads)
-    if since is not None and not timed and only is not None and not stale and not _reads_vendor(metric):
+    doubtful = view.book.stale.intersection(metric.reads)
+    if since is not None and not timed and only is not None and not doubtful and not _reads_vendor(metric):
         statement = statement.where(only)
     return statement
 

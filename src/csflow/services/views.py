@@ -66,7 +66,7 @@ def see(connection: Connection, definition: Definition, now: Instant) -> View:
         for flow in definition.flows.values()
         for stage in flow.stages.values()
     }
-    book = Book(numbers, variants(definition.flows.values()), required, _stale(connection, definition, numbers, now))
+    book = Book(numbers, variants(definition.flows.values()), required, stale(definition, numbers, measures(connection), now))
     calendar = definition.calendars.get(definition.calendar or "")
     moment = Moment(
         now=now,
@@ -91,18 +91,22 @@ def number_names(connection: Connection, definition: Definition) -> None:
         connection.execute(insert_into(connection, t.name).on_conflict_do_nothing(), missing)
 
 
-def _stale(
-    connection: Connection, definition: Definition, numbers: dict[tuple[str, str], int], now: Instant
-) -> frozenset[str]:
+Measures = dict[int, tuple[Instant, bool]]  # metric's number → when it was measured last, whether its source is silent
+
+
+def measures(connection: Connection) -> Measures:
+    """When each metric was measured last."""
+    found = connection.execute(select(t.measured.c.metric, t.measured.c.at, t.measured.c.silent))
+    return {metric: (at, bool(silent)) for metric, at, silent in found}
+
+
+def stale(definition: Definition, numbers: dict[tuple[str, str], int], last: Measures, now: Instant) -> frozenset[str]:
     """Metrics that are unknown now: their source is silent, or they were measured longer ago than their `fresh:`."""
     zone = Zone(definition.zone)
-    rows = {row.metric: row for row in connection.execute(select(t.measured))}
     old: set[str] = set()
     for metric in definition.metrics.values():
-        row = rows.get(numbers.get(("metric", metric.name), -1))
-        if row is None:
-            continue
-        if row.silent or (metric.fresh is not None and row.at <= zone.latest_start(metric.fresh, now)):
+        at, silent = last.get(numbers.get(("metric", metric.name), -1), (now, False))
+        if silent or (metric.fresh is not None and at <= zone.latest_start(metric.fresh, now)):
             old.add(metric.name)
     return frozenset(_with_dependents(definition.metrics, old))
 
