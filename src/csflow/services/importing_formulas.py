@@ -30,7 +30,7 @@ def compile_formula(text: str, known: tuple[str, ...]) -> Formula:
     """Read a formula (without its `=`) over the columns ``known``.
 
     It may hold names of columns (``column('With Blanks')`` for others), numbers, quoted text, ``+ - * /``, brackets,
-    ``default(x, y)`` and ``days_between(a, b)``. ``+`` joins when a side is quoted text or not a number. An empty cell makes
+    ``default(x, y)`` and ``days_between(a, b)``. ``+`` joins when a side is no number. An empty cell makes
     the result empty. Raises ValueError with one line that says what is wrong.
     """
     if len(text) > LONGEST:

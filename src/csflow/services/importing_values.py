@@ -24,7 +24,7 @@ Value = str | int | float | None
 REMEMBERED = 50_000  # different cells of one column that a converter keeps in mind
 LONGEST_KEY = 500  # characters of an id: PostgreSQL's index pages hold no more than a third of 8 kB
 _WORDS = {"true": 1, "yes": 1, "1": 1, "t": 1, "y": 1, "false": 0, "no": 0, "0": 0, "f": 0, "n": 0}
-_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 class Remembering(dict[str, Value]):

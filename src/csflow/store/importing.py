@@ -57,7 +57,7 @@ OUTSIDE = "lies outside its contract's dates"
 
 @dataclass(frozen=True, slots=True)
 class StagedField:
-    """A declared field in a file: ``name`` as `name` holds it (customer.segment), whether it is a number, its column."""
+    """A declared field in a file: its full name (customer.segment), whether it is a number, its staged column."""
 
     name: str
     numeric: bool

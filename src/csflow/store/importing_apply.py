@@ -131,9 +131,7 @@ def _apply(staging: Staging, terms: Terms, counts: Counts) -> int:
     counts.changed += changed
     counts.unchanged += rows - new - changed
     odd = staging.ready.c.odd
-    for reason, number in connection.execute(
-        select(odd, func.count()).where(chunk, odd.is_not(None)).group_by(odd)
-    ):
+    for reason, number in connection.execute(select(odd, func.count()).where(chunk, odd.is_not(None)).group_by(odd)):
         counts.suspicions[reason] = counts.suspicions.get(reason, 0) + number
     return new + changed
 

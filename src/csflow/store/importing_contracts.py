@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def value_contracts(staging: Staging, terms: Terms) -> None:
     """Give the chunk's contracts their value; after an import of rates, those that had none for want of a rate.
 
-    The rate is the newest on or before the day the contract happened, and stays: a later correction moves no past value.
+    The rate is the newest on or before the day the contract happened, and stays: a correction moves no past value.
     """
     own = or_(contract.c.currency.is_(None), contract.c.currency == terms.currency)
     connection = staging.connection

@@ -52,8 +52,8 @@ def _differs(staging: Staging, one: StagedField) -> ColumnElement[bool]:
 def write_fields(staging: Staging, terms: Terms, source: FromClause) -> None:
     """Write the fields of a chunk; ``source`` is `ready` joined to the subjects' table.
 
-    A first value has always been so (happened 0); a change happened on the day of the import. An empty cell makes a known
-    field unknown and is nothing where none was known.
+    A first value has always been so (happened 0); a change happened on the day of the import. An empty cell makes a
+    known field unknown and is nothing where none was known.
     """
     table = staging.kind.table
     for one in staging.fields:
