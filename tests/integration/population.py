@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from sqlalchemy import insert, select
 
+from csflow.flow.calendars import Calendar, parse_hours
 from csflow.flow.moments import Moment
 from csflow.flow.names import FlowNames, Names
 from csflow.flow.types import BOOLEAN, DATE, MONEY, NUMBER, SHARE, TIME, Type
@@ -69,12 +70,18 @@ NAMES = Names(
     vars={"few": (NUMBER, 2.0), "part": (SHARE, 0.5)},
     activities=("visit", "call"),
 )
+OFFICE = Calendar("office", ZONE, parse_hours({"mon-fri": ["09:00-12:00", "13:00-18:00"]}))
 EARLY = Moment(
-    ZONE.end_of(day("2026-03-31")), ZONE, log_begin=ZONE.start_of(day("2025-06-01")), rates={"USD": 0.9, "JPY": 0.6}
+    ZONE.end_of(day("2026-03-31")),
+    ZONE,
+    OFFICE,
+    log_begin=ZONE.start_of(day("2025-06-01")),
+    rates={"USD": 0.9, "JPY": 0.6},
 )
 LATE = Moment(
     ZONE.start_of(day("2026-02-28")) + 45_296_789_012,
     ZONE,
+    OFFICE,
     log_begin=ZONE.start_of(day("2026-01-15")),
     unfed=frozenset({"task"}),
 )
@@ -149,6 +156,9 @@ class World:
             if of == kind and self.maybe(True):
                 row = {"metric": self.ids["metric", name], "subject": subject, **self.stored(type_)}
                 self.add("measurement", **row, happened=self.maybe(self.day()), known=self.past())
+                for known in {self.past() for _ in range(2)}:
+                    row |= self.stored(type_)
+                    self.add("measurement_log", **row, happened=None, known=known)
         self.fields(kind, subject, {name: type_ for name, (type_, _) in FIELDS.get(kind, {}).items()})
 
     def fields(self, kind: str, subject: int, types: dict[str, Type]) -> None:
@@ -259,6 +269,9 @@ class Tables:
         values = connection.execute(select(t.field_value)).mappings()
         self.field = {(row["field"], row["subject"]): row for row in values}
         self.ids = book.ids
+        self.log = defaultdict(list)
+        for row in connection.execute(select(t.measurement_log)).mappings():
+            self.log[row["metric"], row["subject"]].append(row)
         self.of: dict[str, dict[int, list[dict]]] = {}
         for name in ("contract", "contact", "activity", "case"):
             self.of[name] = defaultdict(list)
@@ -308,7 +321,16 @@ class Plain:
         return truth, row["since"], row["false_until"], row["first_true"]
 
     def ago(self, fact, length):
-        raise NotImplementedError
+        if self.outer is not None:
+            return self.outer.ago(fact, length)
+        subject = self._subject(fact.owner)
+        if subject is None:
+            return None
+        _, reached = self.moment.borders(length, until=False, time=True)
+        rows = self.tables.log[self.tables.ids["metric", fact.key], subject["id"]]
+        rows = [row for row in rows if row["known"] <= reached]
+        row = max(rows, key=lambda row: row["known"], default=None)
+        return None if row is None else row["text"] if fact.type.name in WORDY else row["number"]
 
     def first_day(self):
         return self.outer.first_day() if self.outer is not None else self.customer["first_day"]

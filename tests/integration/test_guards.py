@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 from collections import Counter
@@ -10,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from csflow.flow.evaluation import function
 from csflow.flow.expressions import bands, choose, compile_expression, weights
-from csflow.store.facts import load_facts
+from csflow.store.facts import load_facts, load_many
 from csflow.store.guards import Translator
 from csflow.store.opening import open_store
 from csflow.store.reading import case_reader, subject_reader
@@ -117,7 +118,7 @@ class Writer:
     def length(self, *, clock: bool) -> str:
         units = {"days": (0, 1, 7, 30, 60), "weeks": (1, 4), "months": (1, 2, 3, 6, 12), "years": (1,)}
         if clock:
-            units |= {"hours": (1, 24, 1.5), "minutes": (90,)}
+            units |= {"hours": (1, 24, 1.5), "minutes": (90,), "working_hours": (4, 40), "working_days": (2,)}
         unit = self.pick(units)
         return f"{unit}({self.pick(units[unit])})"
 
@@ -282,6 +283,10 @@ def metrics(draw):
     numbers = [writer.value("number", 1) for _ in range(3)]
     dates = writer.value("date", 1)
     extra = writer.value(writer.pick(ORDERED), 2)
+    if writer.often(20):
+        extra = writer.pick(("usage.hours / ago(usage.hours, days(30))", "ago(customer.grade, months(1)) == 'A'",
+                             "ago(contract.health, days(7)) > ago(usage.hours, hours(1))", "since(contract.starts_on)",
+                             "until(customer.checked_at)", "ago(flag.vip, days(60))"))  # fmt: skip
     return scope, kind, texts, numbers, dates, extra, writer.often(50)
 
 
@@ -399,7 +404,7 @@ def test_conditions_hold_for_the_same_rows_in_sql_and_in_python(judge):
 
 
 def test_metrics_have_the_same_values_in_sql_and_in_python(judge):
-    @settings(max_examples=150, **QUIET)
+    @settings(max_examples=120, **QUIET)
     @given(metrics())
     def check(drawn):
         scope, *rest = drawn
@@ -407,7 +412,7 @@ def test_metrics_have_the_same_values_in_sql_and_in_python(judge):
 
     check()
     print(dict(judge.tally))
-    assert judge.tally["value"] >= 20_000
+    assert judge.tally["value"] >= 10_000
 
 
 def test_loaded_facts_say_in_python_what_sql_says(judge):
@@ -429,3 +434,72 @@ def test_loaded_facts_say_in_python_what_sql_says(judge):
             assert same(expected, bool(asked) if asked is not None else None), expression.text
 
     check()
+
+
+def test_facts_of_many_rows_take_as_many_statements_as_of_one(judge):
+    texts = ["usage.depth > 5% and count(contact, contact.level == 1) >= 1", "count(contract) + count(contact) > 2"]
+    expressions = [
+        compile_expression(text, population.NAMES, subject="customer", flow="lifecycle", expect=None) for text in texts
+    ]
+    seen = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        seen.append(statement)
+
+    event.listen(judge.connection, "before_cursor_execute", note)
+    keys = list(judge.rows["case", population.EARLY.now])
+    for many in (keys[:1], keys):
+        seen.clear()
+        reader = functools.partial(judge.reader, "case", population.EARLY)
+        found = load_many(judge.connection, reader, lambda row, many=many: row.c.id.in_(many), expressions)
+        assert len(found) == len(many)
+        assert len(seen) == 3  # the rows, their contacts, their contracts
+    for expression in expressions:
+        asked = judge.sql(expression.node, "case", population.EARLY, condition=True)
+        plain = function(expression.node)
+        assert {key: plain(facts, population.EARLY) for key, facts in found.items()} == {
+            key: None if truth is None else bool(truth) for key, truth in asked.items()
+        }
+    event.remove(judge.connection, "before_cursor_execute", note)
+
+
+def test_facts_of_a_row_that_is_not_there_are_an_error(judge):
+    expression = compile_expression("usage.depth > 5%", population.NAMES, subject="customer", flow="lifecycle")
+    with pytest.raises(LookupError):
+        load_facts(
+            judge.connection,
+            functools.partial(judge.reader, "case", population.EARLY),
+            lambda row: row.c.id == -1,
+            [expression],
+        )
+
+
+def test_nesting_makes_the_sql_longer_and_not_many_times_longer(judge):
+    def size(text):
+        expression = compile_expression(text, population.NAMES, subject="customer", flow="lifecycle")
+        reader = judge.reader("case", population.EARLY)
+        return len(str(select(Translator(reader).condition(expression.node))))
+
+    for start, end in (
+        ("default(", " > 1 and flag.vip, flag.vip)"),
+        ("not (true == (", "))"),
+        ("(", " or case.waiting) and flag.vip"),
+    ):
+        inner = "usage.hours > 1" if start.startswith("default") else "flag.vip"
+        shallow = size(start * 4 + inner + end.replace(" > 1", "") * 4)
+        deep = size(start * 16 + inner + end.replace(" > 1", "") * 16)
+        assert deep < 6 * shallow
+
+
+def test_no_number_makes_either_database_fail(judge):
+    for text in (
+        "usage.hours * 1e15 * 1e15 * 1e15 * 1e15 * 1e15 * 1e15 * 1e15 * 1e15 > 1",
+        "usage.hours / 1e15 / 1e15 / 1e15 / 1e15 / 1e15 / 1e15 / 1e15 / 1e15 > 1",
+        "sum(contract, contract.amount * 1e15 * 1e15) > money(1)",
+        "usage.hours / (usage.hours - usage.hours) > 1",
+        "since(contract.starts_on) > years(1000)",
+        "until(case.opened_at) <= days(1000000)",
+        "customer.beds + 1e15 > -1e15",
+    ):
+        expression = compile_expression(text, population.NAMES, subject="customer", flow="lifecycle")
+        judge.check(expression, "case", condition=True)

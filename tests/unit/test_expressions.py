@@ -84,7 +84,7 @@ def test_all_impossible_choices_of_one_expression_are_told_at_once():
         "1j > 0", "max(*customer.name) > 1", "max(a=1, b=2) > 1", "yield", "await customer.name", "True", "None",
         "{'a': 1}", "~1 > 0", "+1 > 0", "'a' 'b'.join('c') == 'x'", "eval('1')", "since.__call__(today) > days(1)",
         "days(1)(2) > 1", "customer", "period", "''", "", "  ", "\x00", "true\x00", "true; true", "import os", "true # no",
-        "usage.depth > 10%%", "10%20% > 1%", "1 << 9 > 2", "0 in []", "1_0e400 > 1", "1e16 > 1", "\ud800 == 'a'",
+        "customer.name == 'a\\x00'", "customer.name == '\\ud800'", "usage.depth > 10%%", "10%20% > 1%", "1 << 9 > 2", "0 in []", "1_0e400 > 1", "1e16 > 1", "\ud800 == 'a'",
         "'\\d' == customer.name", "80and true", "true and", "((true)", "customer..name == 'a'", "customer.name == \"a",
     ],
 )  # fmt: skip

@@ -84,6 +84,8 @@ class Checker:
         if isinstance(value, complex):
             return n.Const(SHARE, at, float(Decimal(repr(value.imag)) / 100))
         if isinstance(value, str):
+            if not value.isprintable():  # no database takes NUL or half a surrogate pair
+                raise ExpressionError("a text holds characters that can be printed", at)
             return n.Const(TEXT, at, value)
         if isinstance(value, bool) or value is None:
             raise ExpressionError(f"write {str(value).lower() if value is not None else 'is unknown'}", at)
