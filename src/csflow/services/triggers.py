@@ -89,7 +89,7 @@ def _candidates(work: Work, words: list[Said]) -> dict[int, list[CaseRow]]:
 
 
 def _meant(work: Work, said: Said, row: CaseRow) -> bool:
-    if row.flow not in work.view.definition.flows:
+    if row.flow not in work.view.definition.flows or row.stage not in work.flow(row).stages:
         return False
     if said.kind == "case":
         return row.id == said.subject
@@ -115,10 +115,21 @@ def _hearer(work: Work, said: Said, rows: list[CaseRow]) -> Hearing:
     if len(found) == 1:
         return found[0]
     if not found:
-        where = f" for {said.kind} {work.keys.get((said.kind, said.subject), '')}".rstrip()
-        raise RefusedError(f"nobody listens to '{said.name}'{where}: no open case is in a stage that does")
+        raise RefusedError(_deaf(work, said, rows))
     names = ", ".join(sorted(work.name(h.row) if h.row is not None else f"--flow {h.flow.name}" for h in found))
     raise RefusedError(f"'{said.name}' has several hearers, say which: {names}")
+
+
+def _deaf(work: Work, said: Said, rows: list[CaseRow]) -> str:
+    """Why nobody hears a word, and which words would be heard."""
+    open_ones = [row for row in rows if row.ended is None or said.kind == "case"]
+    where = "" if said.kind == "case" else f" for {said.kind} {work.keys.get((said.kind, said.subject), '')}".rstrip()
+    told = []
+    for row in open_ones[:5]:
+        stage = work.flow(row).stages[row.stage]
+        words = dict.fromkeys(way.trigger for way in stage.transitions if way.trigger is not None)
+        told.append(f"{work.name(row)} in '{row.stage}' hears {', '.join(words) or 'no word'}")
+    return f"nobody listens to '{said.name}'{where} now: {'; '.join(told) or 'there is no open case'}"
 
 
 def _latest(hearings: list[Hearing]) -> list[Hearing]:
@@ -163,7 +174,11 @@ def _has_open(work: Work, said: Said, flow: Flow, rows: list[CaseRow]) -> bool:
     """A flow with one open case per key that has it does not open another: the word is refused, not doubled."""
     if flow.one_per == "case.id" and said.case_key is None:
         return False
-    return any(row.flow == flow.name and row.ended is None and said.case_key in (None, row.key) for row in rows)
+    key = said.case_key
+    if key is None and flow.one_per.startswith("case."):
+        number, text = said.fields.get(flow.one_per.removeprefix("case."), (None, None))
+        key = text if text is not None else "" if number is None else str(number)
+    return any(row.flow == flow.name and row.ended is None and key in (None, row.key) for row in rows)
 
 
 def _mirrored(work: Work, said: Said, rows: list[CaseRow]) -> list[Hearing]:
@@ -245,7 +260,10 @@ def _move_all(work: Work, moves: list[tuple[Said, Hearing]]) -> list[tuple[Said,
     for said, hearing, transition, because in good:
         row = work.rows[hearing.row.id] if hearing.row is not None else None
         if row is not None:
-            _act(work, said, hearing, row, transition, because)
+            try:
+                _act(work, said, hearing, row, transition, because)
+            except RefusedError as error:
+                refused.append((said, str(error)))
     return refused
 
 
@@ -267,7 +285,12 @@ def _state(work: Work, moves: Iterable[tuple[Said, Hearing]]) -> None:
         for name, value in said.fields.items():
             stored = value[0] if value[1] is None else value[1]
             work.set_field(f"{row.flow}.{name}", row.id, stored, hearing.flow.fields[name].type, said.at)
-            work.log(row, "field", said.at, target=name, place=f"trigger {said.name}", actor=said.actor)
+            work.log(row, "field", _heard_at(said, row), target=name, place=f"trigger {said.name}", actor=said.actor)
+
+
+def _heard_at(said: Said, row: CaseRow) -> Instant:
+    """When the case hears the word: when it was said, but not before the case came where it is."""
+    return max(said.at, row.entered_at)
 
 
 def _guards(work: Work, moves: list[tuple[Said, Hearing]]) -> dict[tuple[str, str], dict[int, list[dict[str, Any]]]]:
@@ -332,24 +355,30 @@ def missing_fields(work: Work, row: CaseRow, way: Transition) -> list[str]:
 def _act(
     work: Work, said: Said, hearing: Hearing, row: CaseRow, way: Transition | None, because: list[dict[str, Any]]
 ) -> None:
+    at = _heard_at(said, row)
     if hearing.milestone is not None:
-        moving.reach(work, row, hearing.milestone, said.at, because, f"trigger {said.name}")
+        moving.reach(work, row, hearing.milestone, at, because, f"trigger {said.name}")
     elif said.stage is not None:
         if row.stage != said.stage:
             _follow(work, said, hearing, row, because)
     elif way is not None and way.approve is not None:
-        ask_approval(work, row, way, said.actor, said.at)
+        if not ask_approval(work, row, way, said.actor, at):
+            raise RefusedError(f"{work.name(row)} waits for an approval already: answer it before you ask for another")
     elif way is not None:
-        moving.move(work, row, way, said.at, because, actor=said.actor)
+        moving.move(work, row, way, at, because, actor=said.actor)
 
 
-def ask_approval(work: Work, row: CaseRow, way: Transition, asker: str, at: Instant) -> None:
-    """Open the task of whoever must approve the move; the move waits for it."""
-    number = work.connection.execute(
-        select(t.task.c.number).where(t.task.c.case == row.id, t.task.c.name == "approve").order_by(t.task.c.number.desc())
-    ).scalar()
-    what = {"name": "approve", "number": (number or 0) + 1, "role": way.approve, "due": None}
+def ask_approval(work: Work, row: CaseRow, way: Transition, asker: str, at: Instant) -> bool:
+    """Open the task of whoever must approve the move; False when the case waits for an approval already."""
+    k = t.task.c
+    asked = select(k.number, k.done_at).where(k.case == row.id, k.name == "approve").order_by(k.number.desc())
+    last = work.connection.execute(asked).first()
+    if last is not None and last.done_at is None:
+        return False
+    number = 0 if last is None else last.number
+    what = {"name": "approve", "number": number + 1, "role": way.approve, "due": None}
     effects.open_task(work, row, what | {"move": f"{way.source}>{way.place}", "asker": asker}, at)
+    return True
 
 
 def _follow(work: Work, said: Said, hearing: Hearing, row: CaseRow, because: list[dict[str, Any]]) -> None:
@@ -357,4 +386,4 @@ def _follow(work: Work, said: Said, hearing: Hearing, row: CaseRow, because: lis
     ways = [way for way in hearing.flow.stages[row.stage].transitions if way.target == said.stage]
     if not ways:
         raise RefusedError(f"{work.name(row)}: no way leads from '{row.stage}' to '{said.stage}'")
-    moving.move(work, row, ways[0], said.at, because, actor=said.actor)
+    moving.move(work, row, ways[0], _heard_at(said, row), because, actor=said.actor)
