@@ -289,10 +289,15 @@ def _aggregate_condition(tr: Translator, node: n.Aggregate) -> Column:
     return _aggregate(tr, node) == 1
 
 
+def _nonzero(value: Column) -> Column:
+    """NULL for zero. Of a divisor without a type SQLAlchemy makes a NUMERIC, and PostgreSQL keeps 15 digits of that."""
+    return func.nullif(value, literal(0.0, Double), type_=Double)
+
+
 def _arithmetic(tr: Translator, node: n.Arithmetic) -> Column:
     left, right = tr.double(node.left), tr.double(node.right)
     if node.op == "/":
-        return left / func.nullif(right, literal(0.0, Double))
+        return left / _nonzero(right)
     return {"+": left + right, "-": left - right, "*": left * right}[node.op]
 
 
@@ -344,23 +349,23 @@ def _mean(inner: Reader, holds: Column, value: Column, scale: float) -> Column:
     doubtful = func.count(case((or_(holds.is_(None), and_(holds == 1, value.is_(None))), row)))
     total = func.sum(case((row < 1, null()), (holds == 1, _rounded(value, scale))), type_=Double)
     many = cast(func.count(case((holds == 1, row))), Double)
-    return case((doubtful > 0, null()), else_=total / literal(scale, Double) / func.nullif(many, literal(0.0, Double)))
+    return case((doubtful > 0, null()), else_=total / literal(scale, Double) / _nonzero(many))
 
 
 def _choose(tr: Translator, node: n.Choose) -> Column:
     """The first arm that holds; NULL as soon as an arm before it is unknown and gives another word."""
     words = [word.value for _, word in node.pairs] + [node.otherwise.value]
     holds = [tr.condition(guard) for guard, _ in node.pairs]
+    unsure = [cast(h, Integer).is_(None) for h in holds]  # of the number: `NOT x IS NULL` is NOT (x IS NULL)
     arms: list[Any] = []
     for place, guard in enumerate(holds):
-        doubtful = [h.is_(None) for h, word in zip(holds[:place], words, strict=False) if word != words[place]]
-        clear = and_(guard, *(not_(d) for d in doubtful)) if doubtful else guard
-        arms.append((clear, tr_word(words[place])))
-        if doubtful:
-            arms.append((guard, tr_word(None)))
-    doubtful = [h.is_(None) for h, word in zip(holds, words, strict=False) if word != words[-1]]
-    if doubtful:
-        arms.append((or_(*doubtful), tr_word(None)))
+        doubts = [u for u, word in zip(unsure[:place], words, strict=False) if word != words[place]]
+        if doubts:
+            arms.append((and_(guard, or_(*doubts)), tr_word(None)))
+        arms.append((guard, tr_word(words[place])))
+    doubts = [u for u, word in zip(unsure, words, strict=False) if word != words[-1]]
+    if doubts:
+        arms.append((or_(*doubts), tr_word(None)))
     return case(*arms, else_=tr_word(words[-1])) if arms else tr_word(words[-1])
 
 
@@ -385,11 +390,11 @@ def _weighted(tr: Translator, node: n.Weighted) -> Column:
         own, mean, full = _group(tr, parts)
         size = literal(group.number, Double)
         every += group.number
-        total = total + case((own > 0, size * (mean / func.nullif(own, zero))), else_=zero)
+        total = total + case((own > 0, size * (mean / _nonzero(own))), else_=zero)
         weight = weight + case((own > 0, size), else_=zero)
         known = known + case((own > 0, size * (own / literal(full or 1.0, Double))), else_=zero)
     enough = and_(weight > 0, known / literal(every or 1.0, Double) >= literal(node.needs, Double))
-    result: Column = total / func.nullif(weight, zero)
+    result: Column = total / _nonzero(weight)
     if node.caps:
         never = literal(1e300, Double)
         limits = [case((tr.condition(guard), literal(cap.number, Double)), else_=never) for cap, guard in node.caps]
