@@ -395,8 +395,9 @@ case = Table(
         sqlite_where=Column("ended", Word).is_(None),
         postgresql_where=Column("ended", Word).is_(None),
     ),
-    Index(None, "flow", "stage", "subject"),
+    Index("ix_case_stage", "flow", "stage", "subject", "customer", "stay", "version"),  # all that most questions read
     Index(None, "customer", "flow", "opened_at"),
+    Index(None, "opened_at"),
     **STRICT,
 )
 
@@ -447,8 +448,8 @@ deadline = Table(
     Index(
         "ix_deadline_due",
         "due",
-        sqlite_where=text("missed IS NULL AND met IS NULL"),
-        postgresql_where=text("missed IS NULL AND met IS NULL"),
+        sqlite_where=text("missed IS NULL AND met IS NULL AND dropped = 0"),
+        postgresql_where=text("missed IS NULL AND met IS NULL AND dropped = 0"),
     ),
     **CLUSTERED,
 )
@@ -465,7 +466,7 @@ timer = Table(  # effects to come: reminders before, escalations after, repeats
     Column("at", Big, nullable=False),
     Column("fired", Big),
     UniqueConstraint("case", "place", "run", "occurrence"),
-    Index(None, "at"),
+    Index("ix_timer_waiting", "at", sqlite_where=text("fired IS NULL"), postgresql_where=text("fired IS NULL")),
     **STRICT,
 )
 

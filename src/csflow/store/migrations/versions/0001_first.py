@@ -44,7 +44,10 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index(op.f("ix_case_customer_flow_opened_at"), "case", ["customer", "flow", "opened_at"], unique=False)
-    op.create_index(op.f("ix_case_flow_stage_subject"), "case", ["flow", "stage", "subject"], unique=False)
+    op.create_index(op.f("ix_case_opened_at"), "case", ["opened_at"], unique=False)
+    op.create_index(
+        "ix_case_stage", "case", ["flow", "stage", "subject", "customer", "stay", "version"], unique=False
+    )
     op.create_index(
         "uq_case_open",
         "case",
@@ -93,8 +96,8 @@ def upgrade() -> None:
         "deadline",
         ["due"],
         unique=False,
-        sqlite_where=sa.text("missed IS NULL AND met IS NULL"),
-        postgresql_where=sa.text("missed IS NULL AND met IS NULL"),
+        sqlite_where=sa.text("missed IS NULL AND met IS NULL AND dropped = 0"),
+        postgresql_where=sa.text("missed IS NULL AND met IS NULL AND dropped = 0"),
     )
     op.create_table(
         "definition",
@@ -405,7 +408,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("case", "place", "run", "occurrence", name=op.f("uq_timer_case_place_run_occurrence")),
         sqlite_strict=True,
     )
-    op.create_index(op.f("ix_timer_at"), "timer", ["at"], unique=False)
+    op.create_index(
+        "ix_timer_waiting",
+        "timer",
+        ["at"],
+        unique=False,
+        sqlite_where=sa.text("fired IS NULL"),
+        postgresql_where=sa.text("fired IS NULL"),
+    )
     op.create_table(
         "touched",
         sa.Column("queue", sa.Integer(), nullable=False),
