@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from csflow.errors import RefusedError, UsageError
 from csflow.flow.machine import FlowMachine
+from csflow.services.changed import unpin
 from csflow.services import deadlines, effects, moving, triggers
 from csflow.services.meaning import Meant, find_case, find_customer, find_meant, find_subject, is_case, near
 from csflow.services.stating import Stored, plain, stored_fields
@@ -69,6 +70,7 @@ def acting(store: Store, definition: Definition, act: Act) -> Iterator[Work]:
             if act.at is None and last is not None and now < last <= zone.end_of(zone.day_of(now)):
                 now = last  # a pass at the end of today has been here already: this comes after it
             view = see(connection, definition, now)
+            unpin(connection, definition)
             machines = {name: FlowMachine(flow) for name, flow in definition.flows.items()}
             yield Work(connection, view, machines, act.actor, act.recorded)
     except IntegrityError:

@@ -19,7 +19,7 @@ from csflow.flow.definition import Definition
 from csflow.flow.machine import FlowMachine
 from csflow.services import deadlines, effects, moving, triggers
 from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
-from csflow.services.changed import adopt
+from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
@@ -142,7 +142,7 @@ class _Pass:
             if self.request.limit is not None:
                 self._unclaim()
                 break
-            self._done()
+            self._done(everyone=everyone and not self._partial)
             if not wrote and hop > 0:
                 break
         self._end()
@@ -163,12 +163,18 @@ class _Pass:
             today = zone.day_of(request.now)
             refresh(connection, today, ADVANCE, zone, everyone=last is not None and request.now < last)
             view = see(connection, self.definition, request.now)
-            changed = adopt(connection, view, request) or _other_unknowns(connection, view)
+            changed = _other_unknowns(connection, view)
+            changed = adopt(connection, view, request) or changed
             self.withheld = self.withheld or last is None
             if request.subjects:
                 self.customers = _customers(connection, request.subjects)
             row = {"verb": "pass", "as_of": request.now, "recorded": request.recorded, "definition": self.definition.hash}
             self.run_id = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()
+            late = redated(connection, view) if changed else []
+        for start in range(0, len(late), CHUNK):
+            with self.session.chunk() as connection:
+                work = Work(connection, view, self.machines, request.actor, request.recorded, self.withheld)
+                redate(work, late[start : start + CHUNK])
         return request.full or last is None or changed or request.now < last
 
     def _end(self) -> None:
@@ -204,8 +210,10 @@ class _Pass:
             vendor = select(t.touched.c.kind).where(t.touched.c.queue == HANDLED, t.touched.c.kind == "organisation")
             return connection.execute(vendor.limit(1)).first() is not None
 
-    def _done(self) -> None:
+    def _done(self, *, everyone: bool) -> None:
         with self.session.chunk() as connection:
+            if everyone:
+                note(connection, EVERYONE, None)
             connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
 
     def _unclaim(self) -> None:
@@ -502,8 +510,8 @@ def _other_unknowns(connection: Connection, view: View) -> bool:
     before = connection.execute(select(t.meta.c.value).where(t.meta.c.key == UNKNOWNS)).scalar()
     if now == (before or "[[], []]"):
         return False
-    statement = insert_into(connection, t.meta).values(key=UNKNOWNS, value=now)
-    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": now}))
+    note(connection, UNKNOWNS, now)
+    note(connection, EVERYONE, "unknowns")
     return True
 
 

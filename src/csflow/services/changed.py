@@ -5,29 +5,36 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, null, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, literal, null, or_, select, update
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.definition import Definition, Flow
+from csflow.services import deadlines, moving
+from csflow.services.deadlines import specs
 from csflow.services.views import View
+from csflow.services.work import Work
 from csflow.store import tables as t
 from csflow.store.insertion import insert_into
 
+PINNED = "definition"  # key in `meta`: the hash that all cases run under
+EVERYONE = "ask_everyone"  # key in `meta`: set until a pass has asked all cases once
+
 
 def adopt(connection: Connection, view: View, request: Any) -> bool:
-    """Let every open and ended case run under this definition; True when one did not yet.
+    """Let every open and ended case run under this definition; True when all cases must be asked once.
 
     Raises DefinitionError naming flow, stage and number of cases for each stage that is gone and neither renamed
     (`renamed_from:`) nor migrated (`migrate:`); then nothing is written.
     """
     definition = view.definition
+    if _noted(connection, PINNED) == definition.hash:
+        return _noted(connection, EVERYONE) is not None
     there = connection.execute(select(t.definition.c.hash).where(t.definition.c.hash == definition.hash)).first()
     if there is None:
         body = {"hash": definition.hash, "body": json.dumps(definition.tree, ensure_ascii=False), "as_of": view.now}
         connection.execute(insert_into(connection, t.definition).values(**body).on_conflict_do_nothing())
-    old = connection.execute(select(t.case.c.id).where(t.case.c.definition != definition.hash).limit(1)).first()
-    if old is None:
-        return there is None
+    note(connection, PINNED, definition.hash)
+    note(connection, EVERYONE, definition.hash)
     occupied = connection.execute(
         select(t.case.c.flow, t.case.c.stage, func.count()).group_by(t.case.c.flow, t.case.c.stage)
     ).all()
@@ -44,6 +51,68 @@ def adopt(connection: Connection, view: View, request: Any) -> bool:
             _rename(connection, view, request, definition.flows[flow], stage, target)
     connection.execute(update(t.case).where(t.case.c.definition != definition.hash).values(definition=definition.hash))
     return True
+
+
+def _noted(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(t.meta.c.value).where(t.meta.c.key == key)).scalar()
+
+
+def unpin(connection: Connection, definition: Definition) -> None:
+    """A change by hand under a definition that no pass has adopted yet: the next pass looks at every case's."""
+    if _noted(connection, PINNED) != definition.hash:
+        note(connection, PINNED, None)
+
+
+def note(connection: Connection, key: str, value: str | None) -> None:
+    """Remember a word in `meta`, or forget it (None)."""
+    if value is None:
+        connection.execute(delete(t.meta).where(t.meta.c.key == key))
+        return
+    statement = insert_into(connection, t.meta).values(key=key, value=value)
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
+
+def redated(connection: Connection, view: View) -> list[int]:
+    """The open cases whose deadlines are not what the definition says: another due time, or none yet.
+
+    Deadlines that the definition no longer has are dropped here, in one statement for each flow.
+    """
+    found: set[int] = set()
+    c, line = t.case.c, t.deadline.c
+    for flow in view.definition.flows.values():
+        named = [spec.deadline.name for spec in specs(flow)]
+        mine = select(c.id).where(c.flow == flow.name, c.ended.is_(None))
+        gone = (line.case.in_(mine), line.name.not_in(named), line.met.is_(None), line.missed.is_(None), line.dropped == 0)
+        connection.execute(update(t.deadline).where(*gone).values(dropped=1))
+        for spec in specs(flow):
+            entering = spec.deadline.due.hangs_on_entering
+            there = exists(
+                select(literal(1)).where(
+                    line.case == c.id, line.name == spec.deadline.name, line.run == (c.stay if entering else c.run),
+                    or_(line.spec == spec.deadline.due.text, line.met.is_not(None), line.missed.is_not(None)),
+                )
+            )  # fmt: skip
+            lacking = mine.where(~there)
+            if entering and spec.stage is not None:
+                lacking = lacking.where(c.stage == spec.stage)
+            found |= set(connection.execute(lacking).scalars())
+    return sorted(found)
+
+
+def redate(work: Work, ids: list[int]) -> None:
+    """Give these cases the deadlines that the definition says, counted from the same anchors."""
+    work.load(ids)
+    for row in (work.rows[id_] for id_ in ids if id_ in work.rows):
+        flow = work.flow(row)
+        anchors = moving.anchors_of(work, flow, [row.id]).get(row.id, {})
+        anchors.pop("clock", None)
+        for line in work.lines[row.id]:
+            spec = deadlines.spec_of(flow, line.name)
+            if spec is not None and line.waits and line.spec != spec.deadline.due.text:
+                deadlines.follow(work, row, line, deadlines.anchor_of(row, spec.deadline.due, anchors)[0])
+        deadlines.start_all(work, row, work.view.now, anchors)
+        deadlines.start_stage(work, row, work.view.now)
+    work.flush()
 
 
 def _place_of(definition: Definition, flow: str, stage: str) -> str | None:
