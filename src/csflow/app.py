@@ -14,8 +14,12 @@ from csflow.flow.files import PROJECT_FILE
 from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
 from csflow.plugins import local_plugins, make_manager, providers
 from csflow.services.advance import Outcome, Request, advance
+from csflow.services.explain import Asked, explain
+from csflow.services.history import history
+from csflow.services.demo import DATA, Lived, Population, live
 from csflow.services.run import Ran, measure_alone, run
 from csflow.services import acting, customers, showing, tasking
+from csflow.services.status import status
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.values import Zone
@@ -92,6 +96,28 @@ class Csflow:
     def run(self, request: Request, tell: Tell | None = None) -> Ran:
         """Measure, then advance, at one moment."""
         return run(self.store, self.definition, self.providers, request=request, tell=tell)
+
+    # What people read.
+
+    def status(self, now: Instant, *, flow: str | None = None, stuck: int = 10) -> dict[str, Any]:
+        """Where all cases stand, who moved in the last pass, what is overdue, who is stuck."""
+        return status(self.store, self.definition, now, flow=flow, stuck=stuck)
+
+    def explain(
+        self, target: str, now: Instant, *, actor: str, recorded: Instant, flow: str | None = None
+    ) -> dict[str, Any]:
+        """Why the cases of a customer, or one case, are where they are."""
+        return explain(self.store, self.definition, target, Asked(now, actor, recorded), flow=flow)
+
+    def history(
+        self, target: str, now: Instant, *, flow: str | None = None, limit: int | None = None, verbose: bool = False
+    ) -> dict[str, Any]:
+        """Everything that happened to the cases of a customer, or to one case."""
+        return history(self.store, self.definition, target, now, flow=flow, limit=limit, verbose=verbose)
+
+    def live(self, population: Population, tell: Callable[[int], None]) -> Lived:
+        """Let a generated population live through its weeks; ``tell`` hears how many have passed."""
+        return live(self.store, self.definition, self.providers, population, data=self.project / DATA, tell=tell)
 
     def _providers(self, off: Iterable[str]) -> dict[str, Provider]:
         folders = project_folders(self.project, self.surroundings)

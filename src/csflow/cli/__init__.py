@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # name → (module:attribute, one line for --help). A command stands here only when it works.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("csflow.cli.demo:demo", "Make a project with generated customers and let it live two years."),
     "init": ("csflow.cli.project:init", "Make a folder with a project that works."),
     "validate": ("csflow.cli.project:validate", "Check the project's YAML and say all that is wrong."),
     "schema": ("csflow.cli.project:schema", "Print the JSON Schema of the YAML, for editors."),
@@ -33,7 +34,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trigger": ("csflow.cli.acting:trigger", "Say a word that a flow listens to."),
     "case": ("csflow.cli.acting:case", "Open, fill and show cases."),
     "task": ("csflow.cli.acting:task", "List tasks, do them, put them off, hand them over."),
+    "status": ("csflow.cli.reading:status", "Show where all cases stand, and who is stuck."),
+    "explain": ("csflow.cli.reading:explain", "Say why a customer is where it is."),
+    "history": ("csflow.cli.reading:history", "Tell what happened to a customer or a case."),
     "db": ("csflow.cli.upkeep:db", "Look after the database."),
+    "measure": ("csflow.cli.engine:measure", "Compute the metrics."),
+    "advance": ("csflow.cli.engine:advance", "Move every case that is to move."),
+    "run": ("csflow.cli.engine:run", "Measure, then advance: what a night's script calls."),
 }
 
 EPILOG = "Begin with:  csflow init my-project  –  then  csflow validate my-project"

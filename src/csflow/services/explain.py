@@ -106,7 +106,8 @@ def explain_cases(connection: Connection, view: View, cases: Iterable[int]) -> I
       holds trigger only approve asks guard values true_on``;
     - ``words``: what is waiting in the inbox for it;
     - ``next``: what the next pass at this moment does first: ``{"by": "guard", "to", "place", "because"}``,
-      ``{"by": "word", "word", "to"}``, ``{"by": "approval", "to", "place", "role"}``, ``{"by": "stop", "to", "place",
+      ``{"by": "word", "word", "to"}`` (rules are asked after the words; ``to`` is null where no word moves this case),
+      ``{"by": "approval", "to", "place", "role"}``, ``{"by": "stop", "to", "place",
       "error"}`` – or null.
 
     ``guard`` is a tree of ``{"is": "and"|"or"|"not"|"part", "text", "holds", "parts" | "reads", "changes_on"}``;
@@ -199,18 +200,19 @@ class _Explainer:
         return {
             **known.head(case),
             "milestones": [
-                self._milestone(known, case, m, own, rule, facts[0 if own else 1]) for m, own, rule in plan.milestones
+                self._milestone(known, case, planned, facts[0 if planned[1] else 1]) for planned in plan.milestones
             ],
             "deadlines": known.deadlines(case),
             "tasks": known.open_tasks(case),
             "transitions": transitions,
-            "words": known.heard.words(case),
+            "words": known.heard.words(known.rows[case]),
             "next": self._next(known, case, plan, transitions),
         }
 
     def _milestone(
-        self, known: Around, case: int, milestone: Milestone, own: bool, rule: _Rule, facts: Facts
+        self, known: Around, case: int, planned: tuple[Milestone, bool, _Rule], facts: Facts
     ) -> dict[str, Any]:
+        milestone, own, rule = planned
         at = known.reached(case, milestone.name, own=own)
         found = {
             "name": milestone.name, "of": "stage" if own else "flow", "optional": milestone.optional,
@@ -264,7 +266,7 @@ class _Explainer:
             value = function(node)(facts, self.view.moment)
             entry = self._entry(name, value, BOOLEAN if held is not None else node.type, span[1] if span else None)
             if entry["value"] is None:
-                entry["unknown"] = _why_computed(node, span is None, self.view.moment.unfed)
+                entry["unknown"] = _why_computed(node, self.view.moment.unfed, watched=span is not None)
             found.append(entry)
         return found
 
@@ -277,18 +279,18 @@ class _Explainer:
 
     def _next(self, known: Around, case: int, plan: _Plan, transitions: list[dict[str, Any]]) -> dict[str, Any] | None:
         """What the first hop of a pass at this moment does with the case."""
-        if case in known.heard.moved:
-            word = known.heard.moved[case]
-            return {"by": "word", "word": word, "to": known.heard.target.get(case)}
-        if known.heard.words(case):
-            return None  # another of the customer's cases hears it; the rules are asked after the words
+        heard_first = known.heard.first(known.rows[case])
+        if heard_first is not None:
+            return heard_first
         for (way, rule), told in zip(plan.ways, transitions, strict=True):
             if way.trigger is not None or rule.guard is None or told["holds"] is not True:
                 continue
             if way.approve is not None:
-                if told["approval"] is None:
-                    return {"by": "approval", "to": way.target, "place": way.place, "role": way.approve}
-                continue
+                if told["approval"] is not None:
+                    continue
+                if known.awaits_approval(case):
+                    return None  # of another move: it is answered before a second is asked for
+                return {"by": "approval", "to": way.target, "place": way.place, "role": way.approve}
             target = known.rows[case].came_from if way.target == "back" else way.target
             move = {"to": target or way.target, "place": way.place}
             error = known.obstacle(case, way, target)
@@ -312,9 +314,9 @@ def _computed(node: n.Node) -> list[tuple[str, n.Node, n.Held | None]]:
     return [*held, *totals]
 
 
-def _why_computed(node: n.Node, unwatched: bool, unfed: frozenset[str]) -> str:
+def _why_computed(node: n.Node, unfed: frozenset[str], *, watched: bool) -> str:
     if isinstance(node, n.Aggregate):
         if node.thing in unfed:
             return f"no import of {node.thing} has ever run"
         return f"a condition or value is unknown for some {node.thing}, so that the {node.fn} is not certain"
-    return "not watched yet: the next measure begins" if unwatched else "the record is shorter than that, or has a gap"
+    return "the record is shorter than that, or has a gap" if watched else "not watched yet: the next measure begins"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, literal, select, true
+from sqlalchemy import ColumnElement, select, true
 
 from csflow.flow import nodes as n
 from csflow.store.catalogue import SUBJECTS
@@ -96,33 +96,56 @@ def load_facts(
     from the expressions alone: one for each ``AT_ONCE`` facts, and one for each kind of thing counted. LookupError
     when there is no such row.
     """
+    found = load_many(connection, make_reader, where, expressions)
+    if not found:
+        raise LookupError("no such row")
+    return next(iter(found.values()))
+
+
+def load_many(
+    connection: Connection,
+    make_reader: Callable[[], Reader],
+    where: Callable[[Any], ColumnElement[bool]],
+    expressions: Iterable[Expression],
+) -> dict[int, LoadedFacts]:
+    """Everything the expressions read of each row that ``where`` picks, by the id of the reader's base.
+
+    As many statements as for one row; all rows are held in memory, so ask for some hundred at once.
+    """
     nodes = [expression.node for expression in expressions]
     outer, each = _questions(nodes)
-    loaded = LoadedFacts(make_reader().moment.zone)
+    found: dict[int, LoadedFacts] = {}
     for start in range(0, max(len(outer), 1), AT_ONCE):
         reader, asked = make_reader(), outer[start : start + AT_ONCE]
         columns = [ask(reader) for _, ask in asked]
-        row = _one(connection, _select(columns).select_from(reader.source()).where(where(reader.base)))
-        loaded.found.update(_dealt(asked, columns, row))
+        base: Any = reader.base
+        statement = select(base.c.id, *_labelled(columns)).select_from(reader.source()).where(where(base))
+        for row in connection.execute(statement):
+            loaded = found.setdefault(row[0], LoadedFacts(reader.moment.zone))
+            loaded.found.update(_dealt(asked, columns, row[1:]))
     for thing, questions in each.items():
-        loaded.things[thing] = _load_things(connection, make_reader(), where, (thing, questions, loaded))
-    return loaded
+        _load_things(connection, make_reader(), where, (thing, questions, found))
+    return found
 
 
 def _load_things(
     connection: Connection,
     reader: Reader,
     where: Callable[[Any], ColumnElement[bool]],
-    what: tuple[str, list[Question], LoadedFacts],
-) -> list[LoadedFacts]:
-    """One LoadedFacts for each thing around the row, in the order that `first` and `last` go by."""
-    thing, questions, outer = what
+    what: tuple[str, list[Question], dict[int, LoadedFacts]],
+) -> None:
+    """Give each row its things, one LoadedFacts for each, in the order that `first` and `last` go by."""
+    thing, questions, found = what
     inner, statement, order = reader.things(thing)
+    base: Any = reader.base
     columns = [ask(inner) for _, ask in questions]
-    statement = statement.add_columns(inner.base.c.id, *_labelled(columns))
-    statement = statement.select_from(inner.source().join(reader.source(), true())).where(where(reader.base))
-    rows = connection.execute(statement.order_by(*order)).all()
-    return [LoadedFacts(outer.zone, outer, _dealt(questions, columns, row[1:])) for row in rows]
+    statement = statement.add_columns(base.c.id.label("around"), *_labelled(columns))
+    statement = statement.select_from(inner.source().join(reader.source(), true())).where(where(base))
+    for loaded in found.values():
+        loaded.things[thing] = []
+    for row in connection.execute(statement.order_by(*order)):
+        outer = found[row.around]
+        outer.things[thing].append(LoadedFacts(outer.zone, outer, _dealt(questions, columns, row[1:])))
 
 
 def _questions(nodes: Sequence[n.Node]) -> tuple[list[Question], dict[str, list[Question]]]:
@@ -176,17 +199,6 @@ def _labelled(columns: Sequence[Sequence[Column]]) -> list[Column]:
     return [c.label(f"f{i}_{j}") for i, some in enumerate(columns) for j, c in enumerate(some)]
 
 
-def _select(columns: Sequence[Sequence[Column]]) -> Select[Any]:
-    return select(*_labelled(columns), literal(1))
-
-
-def _one(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
-    row = connection.execute(statement).first()
-    if row is None:
-        raise LookupError("no such row")
-    return row
-
-
 def _dealt(
     questions: Sequence[Question], columns: Sequence[Sequence[Column]], row: Sequence[Any]
 ) -> dict[Key, Sequence[Any]]:
@@ -203,4 +215,4 @@ def _dated_by_day(fact: Fact) -> bool:
     return fact.kind in ("metric", "field") or (fact.kind == "column" and fact.owner.removeprefix("each:") in SUBJECTS)
 
 
-__all__ = ["LoadedFacts", "load_facts"]
+__all__ = ["LoadedFacts", "load_facts", "load_many"]
