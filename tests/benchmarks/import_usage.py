@@ -105,7 +105,7 @@ def floor_postgresql(url: str, path: Path, source: int) -> None:
     )
     with psycopg.connect(url, autocommit=True) as connection, path.open() as file:
         connection.execute(
-            "create temp table floor (id text collate \"C\", customer text collate \"C\", feature text collate \"C\", "
+            'create temp table floor (id text collate "C", customer text collate "C", feature text collate "C", '
             "day date, count float8, seconds float8, users float8)"
         )
         next(file)
@@ -138,10 +138,14 @@ def measure(name: str, urls: tuple[str, str], floor, path: Path, size: tuple[int
     sources = [prepare(url, customers) for url in urls]
     bare, _ = timed(floor, urls[0], path, sources[0])
     ours, told = timed(with_csflow, urls[1], path)
-    print(f"{name}: floor {rows / bare:,.0f} rows/s, csflow {rows / ours:,.0f} rows/s, ratio {bare / ours:.2f} ({told})")
+    print(
+        f"{name}: floor {rows / bare:,.0f} rows/s, csflow {rows / ours:,.0f} rows/s, ratio {bare / ours:.2f} ({told})"
+    )
     bare, _ = timed(floor, urls[0], path, sources[0])
     ours, told = timed(with_csflow, urls[1], path)
-    print(f"  again: floor {rows / bare:,.0f} rows/s, csflow {rows / ours:,.0f} rows/s, ratio {bare / ours:.2f} ({told})")
+    print(
+        f"  again: floor {rows / bare:,.0f} rows/s, csflow {rows / ours:,.0f} rows/s, ratio {bare / ours:.2f} ({told})"
+    )
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
@@ -651,4 +650,4 @@ def test_memory_does_not_grow_with_the_file(database, tmp_path):
         ended = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True)
         used.append(int(ended.stdout))
     assert used[1] - used[0] < 40, used
-    assert os.path.getsize(file) > 1_000_000
+    assert file.stat().st_size > 1_000_000

@@ -1,0 +1,127 @@
+"""The commands `import` and `db upgrade`, as people and scripts call them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+PROJECT = """
+csflow: 1
+name: test
+zone: UTC
+currency: EUR
+languages: [en]
+fields:
+  customer:
+    segment: [single, chain]
+imports:
+  firms:
+    uses: csflow/csv
+    with: {path: firms.csv, delimiter: ";"}
+    into: customer
+    key: [id]
+    columns: {id: number, name: firm, segment: {column: kind, values: {S: single}}}
+    ignore: [note]
+"""
+
+
+@pytest.fixture
+def csflow(tmp_path, database):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "csflow.yaml").write_text(PROJECT)
+
+    def run(*words, code=0):
+        program = "import sys; from csflow.cli import main; sys.argv[0] = 'csflow'; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", program, "--project", "project", "--database", database, *words],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    run.folder = tmp_path
+    return run
+
+
+def test_a_mapping_of_the_project_brings_a_file_in(csflow):
+    (csflow.folder / "firms.csv").write_text("number;firm;kind;note\n1;Ann;S;x\n2;Bob;;\n")
+    done = csflow("import", "firms", "firms.csv")
+    assert done.stdout.splitlines() == [
+        "firms.csv → customer: 2 read, 2 new, 0 changed, 0 unchanged, 0 rejected, 0 suspicious"
+    ]
+    assert done.stderr == ""
+
+
+def test_rejected_rows_end_with_1_and_say_where_they_are(csflow):
+    (csflow.folder / "firms.csv").write_text("number;firm;kind;note\n1;Ann;T;x\n2;Bob;;\n")
+    done = csflow("import", "firms", "firms.csv", "--rejects", "bad.csv", code=1)
+    assert "  1 rejected: kind: … is not one of single, chain" in done.stdout
+    assert (csflow.folder / "bad.csv").read_text().startswith("line,column,reason,number,firm,kind,note\n2,kind,")
+
+
+def test_a_folder_comes_in_in_order_and_as_json(csflow):
+    folder = csflow.folder / "data"
+    folder.mkdir()
+    (folder / "contracts.csv").write_text("id,customer,starts_on\nK1,1,2024-01-01\n")
+    (folder / "firms.csv").write_text("number;firm;kind;note\n1;Ann;S;x\n")
+    told = json.loads(csflow("import", "data", "--dry-run", "--format", "json", code=1).stdout)
+    assert [(one["name"], one["new"], one["rejected"]) for one in told["files"]] == [
+        ("firms", 1, 0),
+        ("contract", 0, 1),
+    ]
+    assert told["dry_run"] is True
+    told = json.loads(csflow("import", "data", "--format", "json").stdout)
+    assert [(one["name"], one["new"]) for one in told["files"]] == [("firms", 1), ("contract", 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("import", "firsm", "firms.csv"), 2, "did you mean firms?"),
+        (("import", "nowhere"), 2, "'nowhere' is no folder"),
+        (("import", "firms", "none.csv"), 6, "none.csv: No such file"),
+        (("import", "firms", "latin.csv"), 6, "latin.csv:2: byte 0xeb is not utf-8"),
+        (("import", "firms", "odd.csv"), 2, "nothing reads column 'colour'"),
+        (("import", "firms", "firms.csv", "--complete"), 2, "--complete closes"),
+        (("import", "firms", "firms.csv", "--as-of", "soon"), 2, "--as-of 'soon'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_an_exit_code(csflow, words, code, says):
+    (csflow.folder / "firms.csv").write_text("number;firm;kind;note\n")
+    (csflow.folder / "latin.csv").write_bytes("number;firm;kind;note\n1;Zoë;S;\n".encode("cp1252"))
+    (csflow.folder / "odd.csv").write_text("number;firm;kind;note;colour\n")
+    done = csflow(*words, code=code)
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_db_upgrade_says_that_there_is_nothing_to_do(csflow):
+    assert "Upgraded from tables none to 0001." in csflow("db", "upgrade").stdout
+    assert "up to date (tables 0001)" in csflow("db", "upgrade").stdout
+
+
+@pytest.mark.parametrize("words", [("import", "--help"), ("db", "upgrade", "--help")])
+def test_help_has_an_example(csflow, words):
+    assert "Example:" in csflow(*words).stdout
+
+
+def test_a_database_of_a_newer_csflow_is_left_alone(csflow, database):
+    csflow("db", "upgrade")
+    path = database.removeprefix("sqlite:///")
+    if path == database:
+        import psycopg
+
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("update alembic_version set version_num = '9999'")
+    else:
+        connection = sqlite3.connect(path)
+        connection.execute("update alembic_version set version_num = '9999'")
+        connection.commit()
+        connection.close()
+    assert "newer csflow" in csflow("db", "upgrade", code=6).stderr
