@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from csflow.errors import UsageError
 from csflow.hookspecs import Provider
 
 ENTRY_POINTS = "csflow.plugins"
+POPULATION = "population.py"  # who lives in a project's demo: read by `demo` alone, no plugin
 
 
 def make_manager(plugins: Iterable[tuple[str, Any]], *, off: Iterable[str] = ()) -> pluggy.PluginManager:
@@ -32,22 +34,24 @@ def make_manager(plugins: Iterable[tuple[str, Any]], *, off: Iterable[str] = ())
 
 def local_plugins(folders: Iterable[Path]) -> list[tuple[str, ModuleType]]:
     """The ``.py`` files beside each ``csflow.yaml``, imported; UsageError with file and reason where one cannot be."""
-    found = []
-    for folder in folders:
-        for path in sorted(folder.glob("*.py")):
-            name = f"csflow_local_{path.stem}"
-            spec = importlib.util.spec_from_file_location(name, path)
-            if spec is None or spec.loader is None:
-                continue
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            try:
-                spec.loader.exec_module(module)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own mistake: named, never a traceback
-                del sys.modules[name]
-                raise UsageError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
-            found.append((path.name, module))
-    return found
+    paths = [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name != POPULATION]
+    return [(str(path), import_file(path)) for path in paths]
+
+
+def import_file(path: Path) -> ModuleType:
+    """A Python file beside a project as a module. UsageError with file and reason where it cannot be imported."""
+    name = f"csflow_local_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path}: this is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own mistake: named, never a traceback
+        del sys.modules[name]
+        raise UsageError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+    return module
 
 
 def providers(manager: pluggy.PluginManager) -> dict[str, Provider]:

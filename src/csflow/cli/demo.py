@@ -1,0 +1,112 @@
+"""`csflow demo`: a project that fills itself with generated customers and lives through two years."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from csflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from csflow.app import Csflow
+    from csflow.services.demo import Lived, Standing
+
+PACK = "clinic"  # configs/ of this name brings a population.py
+BAR = 24
+
+
+@click.command(epilog="Example:  csflow demo   or   csflow demo try-it --customers 50 --seed 7")
+@click.argument("folder", metavar="[DIR]", default="csflow-demo", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--customers", default=160, show_default=True, type=click.IntRange(1, 100_000), help="How many to generate.")
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
+@click.option("--from", "pack", default=PACK, show_default=True, metavar="PACK", help="The pack whose population lives there.")
+@click.option("--force", is_flag=True, help="Remove a former demo in DIR first.")
+def demo(folder: Path, customers: int, seed: int, pack: str, force: bool) -> int:
+    """Make a project with generated customers and let it live through two years, week by week.
+
+    Everything in it is generated. Each week's data is written as files under DIR/data, imported through the
+    project's mappings, measured and advanced, exactly as your own would be.
+    """
+    from csflow.app import Csflow, shipped_packs  # noqa: PLC0415  # SQLAlchemy comes with it
+    from csflow.services import demo as living  # noqa: PLC0415
+
+    packs = shipped_packs()
+    if pack not in packs:
+        raise UsageError(f"no pack '{pack}': csflow ships {', '.join(packs)}")
+    living.clear(folder, force=force)
+    population = living.population_of(packs[pack], seed=seed, customers=customers)
+    living.make_project(folder, packs[pack], note=population.note)
+    app = Csflow(folder)
+    click.get_current_context().call_on_close(app.close)
+    click.echo(f"{customers} customers, seed {seed}, into {folder} – {population.note}")
+    with _progress(population.number) as tell:
+        lived = app.live(population, tell)
+    _summary(app, folder, lived)
+    return 1 if lived.failed or lived.rejected else 0
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, on stderr."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.console import Console  # noqa: PLC0415  # a slow import that only a terminal needs
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("weeks", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _summary(app: Csflow, folder: Path, lived: Lived) -> None:
+    from csflow.services.demo import standing  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    until = app.zone.text(lived.until)[:10]
+    counts = lived.counts
+    click.echo(
+        f"\n{lived.weeks} weeks until {until}: {lived.rows:,} rows imported, {counts['opened']:,} cases opened, "
+        f"{counts['moved']:,} moves, {counts['missed']:,} deadlines missed, {counts['messages']:,} messages written"
+    )
+    lines = standing(app.store, app.definition)
+    for flow in dict.fromkeys(line.flow for line in lines):
+        _flow(app, lived, [line for line in lines if line.flow == flow])
+    if lived.rejected or lived.failed:
+        click.echo(f"\n{lived.rejected:,} rows were refused, {len(lived.failed):,} words or cases failed:")
+        for failure in lived.failed[:5]:
+            click.echo("  " + ": ".join(failure.values()))
+    click.echo("\nNext:")
+    for command in _next(app, folder, until):
+        click.echo(f"  {command}")
+
+
+def _flow(app: Csflow, lived: Lived, lines: list[Standing]) -> None:
+    flow = app.definition.flows[lines[0].flow]
+    label = flow.label.get("en") or next(iter(flow.label.values()), flow.name)
+    click.echo(f"\n{label} ({flow.name})")
+    most = max(line.cases for line in lines)
+    for line in lines:
+        end = {"good": " ✓", "bad": " ✗"}.get(flow.stages[line.stage].end or "", "")
+        overdue = f", {line.overdue} overdue" if line.overdue else ""
+        bar = "█" * round(BAR * line.cases / most) if most else ""
+        moved = f"{lived.reached[(flow.name, line.stage)]:,} moved here"
+        click.echo(f"  {line.stage + end:<16} {line.cases:>6,}  {bar:<{BAR}} {moved}{overdue}")
+
+
+def _next(app: Csflow, folder: Path, until: str) -> list[str]:
+    """Three commands that work as printed, in the shell that called us."""
+    from csflow.services.demo import somebody  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    called = "uv run csflow" if os.environ.get("UV_RUN_RECURSION_DEPTH") else "csflow"
+    who = somebody(app.store)
+    return [
+        f"{called} --project {folder} status --as-of {until}",
+        f"{called} --project {folder} explain {who} --as-of {until}",
+        f"{called} --project {folder} history {who}",
+    ]

@@ -1,0 +1,252 @@
+"""A project that fills itself: a made-up population lives through virtual weeks, each imported, measured, advanced.
+
+Who lives there is the project's own business: `population.py` beside a `csflow.yaml` has a generator
+``weeks(seed, customers)``. It yields (last day of the week, {file: rows}) and is sent the cases as they stand after
+the week's pass, so that its people can answer them; ``WEEKS`` says how many weeks, ``NOTE`` that all of it is invented.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import case, event, exists, func, literal, select
+
+from csflow.errors import UsageError
+from csflow.flow.definition import Definition
+from csflow.flow.files import PROJECT_FILE
+from csflow.hookspecs import Provider
+from csflow.plugins import POPULATION
+from csflow.plugins import import_file as import_python
+from csflow.services.advance import Request
+from csflow.services.importing import files_of, import_file
+from csflow.services.run import run
+from csflow.store import tables as t
+from csflow.store.opening import Store
+from csflow.values import Instant, Zone, day
+
+MARK = "GENERATED.txt"  # stands in a demo's folder: what has it may be overwritten
+DATA = "data"
+DATABASE = "csflow.db"
+OWN = (DATA, ".csflow", PROJECT_FILE, POPULATION, *(f"{DATABASE}{end}" for end in ("", "-wal", "-shm", ".lock")), MARK)
+WEEK_US = 7 * 86_400_000_000
+
+Rows = list[dict[str, Any]]
+Weeks = Generator[tuple[date, dict[str, Rows]], list[dict[str, Any]] | None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Who lives in the demo: ``weeks`` gives (day, {file: rows}) and hears of the cases; ``number`` of weeks."""
+
+    weeks: Weeks
+    number: int
+    note: str
+
+
+@dataclass(slots=True)
+class Lived:
+    """What the weeks were: rows imported, entries of all passes by kind, moves by flow and stage they led to."""
+
+    weeks: int = 0
+    rows: int = 0
+    rejected: int = 0
+    until: Instant = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    reached: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+
+def make_project(folder: Path, pack: Path, *, note: str) -> None:
+    """A project in ``folder`` that extends the shipped pack, marked as generated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text(f"{note}\n", "utf-8")
+    kept = [
+        line
+        for line in (pack / "csflow.yaml").read_text("utf-8").splitlines()
+        if line.startswith(("languages:", "currency:", "zone:", "calendar:"))
+    ]
+    lines = ["csflow: 1", "name: demo", f"extends: [{pack.name}]", *kept, ""]
+    (folder / "csflow.yaml").write_text("\n".join(lines), "utf-8")
+    shutil.copyfile(pack / POPULATION, folder / POPULATION)
+
+
+def clear(folder: Path, *, force: bool) -> None:
+    """Remove a former demo when told to, and nothing else. UsageError when the folder holds anything that is to stay."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MARK).is_file():
+        raise UsageError(f"{folder} is not empty and no former demo: name a new folder")
+    if not force:
+        raise UsageError(f"{folder} holds a former demo: csflow demo {folder} --force makes it anew")
+    for name in OWN:  # what somebody put beside it stays
+        shutil.rmtree(folder / name, ignore_errors=True) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
+
+
+def population_of(folder: Path, *, seed: int, customers: int) -> Population:
+    """The population of a project. UsageError when there is none, or it cannot be called."""
+    path = folder / POPULATION
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no population to generate")
+    module = import_python(path)
+    weeks = getattr(module, "weeks", None)
+    if not callable(weeks):
+        raise UsageError(f"{path}: it needs a function weeks(seed, customers)")
+    return Population(weeks(seed, customers), int(_said(module, "WEEKS", path)), str(_said(module, "NOTE", path)))
+
+
+def _said(module: ModuleType, name: str, path: Path) -> Any:
+    if not hasattr(module, name):
+        raise UsageError(f"{path}: it needs {name}")
+    return getattr(module, name)
+
+
+def live(
+    store: Store,
+    definition: Definition,
+    providers: Mapping[str, Provider],
+    population: Population,
+    *,
+    data: Path,
+    tell: Callable[[int], None],
+) -> Lived:
+    """Let every week happen: its files are written and imported, then measure and advance at its end."""
+    _hurry(store)
+    zone, lived = Zone(definition.zone), Lived()
+    cases: list[dict[str, Any]] | None = None
+    while True:
+        try:
+            last, files = population.weeks.send(cases)
+        except StopIteration:
+            return lived
+        now = zone.end_of(day(last))
+        _import(store, definition, _write(data / last.isoformat(), files), now, lived)
+        request = Request(now, "demo", now)
+        ran = run(store, definition, providers, request=request, tell=_counting(lived))
+        lived.failed += [*ran.measured.failed, *(ran.outcome.failed if ran.outcome else [])]
+        cases = _cases(store, definition, now)
+        lived.weeks += 1
+        lived.until = now
+        tell(lived.weeks)
+
+
+def _hurry(store: Store) -> None:
+    """A demo that is cut off is made anew, so no disk is waited for. Other commands open the file safely again."""
+
+    def hurry(connection: Any, _record: object) -> None:
+        connection.execute("pragma synchronous = off")
+
+    if store.dialect == "sqlite":
+        store.engine.dispose()
+        event.listen(store.engine, "connect", hurry)
+
+
+def _write(folder: Path, files: dict[str, Rows]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return folder
+
+
+def _import(store: Store, definition: Definition, folder: Path, now: Instant, lived: Lived) -> None:
+    for name, path in files_of(definition, folder):
+        summary = import_file(store, definition, name, path, as_of=now, recorded=now)
+        lived.rows += summary.read
+        lived.rejected += summary.rejected
+
+
+def _counting(lived: Lived) -> Callable[[str, dict[str, Any]], None]:
+    def tell(kind: str, entry: dict[str, Any]) -> None:
+        lived.counts[kind] += 1
+        if kind == "moved":
+            lived.reached[(entry["flow"], entry["to"])] += 1
+
+    return tell
+
+
+def _cases(store: Store, definition: Definition, now: Instant) -> list[dict[str, Any]]:
+    """The cases that somebody can still do something about, as `population.py` gets them."""
+    going = [
+        (flow.name, stage.name)
+        for flow in definition.flows.values()
+        for stage in flow.stages.values()
+        if stage.transitions
+    ]
+    c, owner = t.case.c, t.customer
+    with store.reading() as connection:
+        found = connection.execute(
+            select(c.flow, c.subject, c.number, c.stage, c.entered_at, owner.c.key, t.contract.c.key.label("contract"))
+            .select_from(t.case.join(owner, owner.c.id == c.customer).outerjoin(t.contract, t.contract.c.id == c.subject))
+            .order_by(c.flow, owner.c.key, c.subject, c.number)
+        ).all()
+    alive = set(going)
+    return [
+        {
+            "case": _name(definition, row), "flow": row.flow, "customer": row.key, "stage": row.stage,
+            "weeks": (now - row.entered_at) // WEEK_US,
+        }
+        for row in found
+        if (row.flow, row.stage) in alive
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many cases stand in a stage, and how many of them have a deadline missed and not met since."""
+
+    flow: str
+    stage: str
+    cases: int
+    overdue: int
+
+
+def standing(store: Store, definition: Definition) -> list[Standing]:
+    """Every stage of every flow that has a case, in the order of the definition."""
+    c, line = t.case.c, t.deadline.c
+    late = exists(select(literal(1)).where(line.case == c.id, line.missed.is_not(None), line.met.is_(None)))
+    overdue = func.sum(case((late & c.ended.is_(None), 1), else_=0))
+    with store.reading() as connection:
+        found = {
+            (flow, stage): (cases, late)
+            for flow, stage, cases, late in connection.execute(
+                select(c.flow, c.stage, func.count(), overdue).group_by(c.flow, c.stage)
+            )
+        }
+    used = {flow for flow, _ in found}
+    return [
+        Standing(flow.name, stage, *found.get((flow.name, stage), (0, 0)))
+        for flow in definition.flows.values()
+        for stage in flow.stages
+        if flow.name in used
+    ]
+
+
+def somebody(store: Store) -> str:
+    """The customer with the longest history: worth a look."""
+    h, c = t.history.c, t.case.c
+    with store.reading() as connection:
+        found = connection.execute(
+            select(t.customer.c.key)
+            .select_from(t.history.join(t.case, c.id == h.case).join(t.customer, t.customer.c.id == c.customer))
+            .group_by(t.customer.c.key)
+            .order_by(func.count().desc(), t.customer.c.key)
+            .limit(1)
+        ).scalar()
+    return str(found)
+
+
+def _name(definition: Definition, row: Any) -> str:
+    subject = row.contract if definition.flows[row.flow].subject == "contract" else row.key
+    return f"{row.flow}/{subject}/{row.number}"
