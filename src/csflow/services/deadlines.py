@@ -164,10 +164,19 @@ def judge(work: Work, row: CaseRow, line: Line, reasons: list[dict[str, object]]
             _timer(work, row, line, effect.place, _moved(work, line.due, spec, effect.offset, 1))
 
 
+def judge_before(work: Work, row: CaseRow, at: Instant) -> None:
+    """Judge what was due before ``at``: what happens to the case then can no longer drop it or let it stand still."""
+    for line in list(work.lines[row.id]):
+        if line.due is not None and line.due < at:
+            judge(work, row, line, [])
+
+
 def meet(work: Work, row: CaseRow, line: Line, at: Instant) -> None:
     """A deadline is met, in time or late; a miss stays a miss."""
     if line.met is not None or line.dropped:
         return
+    if line.due is not None and line.due < at:  # what met it came too late, even if no pass ran in between
+        judge(work, row, line, [])
     line.met, line.changed = at, True
     work.change(row)
 

@@ -56,6 +56,7 @@ def move(
     to = target or destination(row, transition)
     if to == row.stage:
         raise RefusedError(f"{work.name(row)} is in '{to}' already")
+    deadlines.judge_before(work, row, at)
     work.machines[flow.name].move(row, transition, to)
     stage = flow.stages[to]
     _stays(work, row, source.name, to, at)
