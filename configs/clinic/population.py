@@ -60,6 +60,10 @@ WORDS_SAID = {  # (flow, stage) → weeks in the stage before somebody says the 
     ("win_back", "open"): (6, "done", {}),
     ("lifecycle", "paused"): (7, "resume", {}),
 }  # fmt: skip
+OFFERS = {  # (flow, stage) → what a colleague writes into the case after a week
+    ("renewal", "prepare"): {"goals": "a third of all bookings online", "forecast": "safe"},
+    ("renewal", "offer"): {"discount": "5%"},
+}
 FILLED = {  # the files of what is said and the fields in each, as `imports.yaml` reads them
     "words": (
         "basics", "environment", "sales_process", "surroundings", "present_state", "promises", "summary", "hinders",
@@ -74,7 +78,7 @@ CAUSES = {"complaint": "complaints", "renewal": "renewals", "lifecycle": "leavin
 Rows = list[dict[str, Any]]
 Case = dict[str, Any]  # case, flow, customer, stage, weeks (in the stage), tasks
 Files = dict[str, Rows]
-Week = tuple[date, Files]
+Week = tuple[date, Files, Rows]
 
 
 @dataclass(slots=True)
@@ -107,11 +111,12 @@ class Clinic:
 
 
 def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]:
-    """Two years of ``customers`` clinics: each week's last day, and its rows by file name.
+    """Two years of ``customers`` clinics: each week's last day, its rows by file name, and what colleagues do.
 
-    Files are named as the `imports:` expect them. What is sent back after a week are the cases that are open then and
-    those that ended and could go on, each a dict with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage; what
-    people say the next week depends on them.
+    Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
+    (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
+    dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. The next week's words
+    and acts answer them.
     """
     chance = random.Random(f"{seed}/{customers}")
     clinics = [_clinic(chance, number, customers) for number in range(customers)]
@@ -129,9 +134,11 @@ def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]
             if week >= clinic.joins:
                 _live(chance, clinic, week, monday, files)
                 _speak(chance, clinic, week, monday, files)
+        acts: Rows = []
         for case in open_cases:
+            acts += _work(chance, case)
             _answer(chance, by_id[case["customer"]], case, monday, files)
-        open_cases = (yield monday + timedelta(days=6), dict(files)) or []
+        open_cases = (yield monday + timedelta(days=6), dict(files), acts) or []
 
 
 def _clinic(chance: random.Random, number: int, customers: int) -> Clinic:
@@ -265,6 +272,17 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
         if word == "agreed":
             fields = {"agreed_for": f"{_text(monday + timedelta(days=2))} 10:00"}
         _say(clinic, flow, word, monday, files, case=name, **fields)
+
+
+def _work(chance: random.Random, case: Case) -> Rows:
+    """The tasks that are done this week, and the offer that is written."""
+    done = [task for task in case["tasks"] if chance.random() < (0.9 if task == "approve" else 0.5)]
+    acts: Rows = [
+        {"case": case["case"], "by": "zhao" if task == "approve" else "chen", "task": task} for task in done
+    ]
+    if (case["flow"], case["stage"]) in OFFERS and case["weeks"] >= 1:
+        acts.append({"case": case["case"], "by": "chen", "fields": OFFERS[(case["flow"], case["stage"])]})
+    return acts
 
 
 def _come_back(clinic: Clinic, case: str, monday: date, files: Files) -> None:

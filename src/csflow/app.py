@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csflow.builtin import usage
-from csflow.errors import UsageError
+from csflow.errors import DefinitionError, UsageError
 from csflow.flow.files import PROJECT_FILE
 from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
 from csflow.plugins import local_plugins, make_manager, providers
@@ -80,8 +80,14 @@ class Csflow:
         return self._providers(self.definition.tree.get("plugins_off") or ())
 
     def validate(self) -> Loaded:
-        """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
-        first = load(self.project, self.surroundings)
+        """Read and check everything anew, past the cache. DefinitionError where it is wrong, without warnings then.
+
+        What plugins provide is known only of a project that can be read: until then a warning could be a false one.
+        """
+        try:
+            first = load(self.project, self.surroundings)
+        except DefinitionError as error:
+            raise DefinitionError([problem for problem in error.problems if not problem.warning]) from None
         provided = self._provided.union(self._providers(first.tree.get("plugins_off") or ()))
         return load(self.project, replace(self.surroundings, provided=provided))
 

@@ -140,7 +140,8 @@ def _say(error: Exception) -> None:
         click.echo(f"csflow: {error}", err=True)
         return
     for problem in problems:
-        click.echo(str(problem), err=True)
+        if not problem.warning:  # warnings are for `validate`, which knows what plugins provide
+            click.echo(str(problem), err=True)
 
 
 def _leave_quietly() -> None:

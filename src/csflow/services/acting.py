@@ -126,22 +126,28 @@ def open_case(
 def set_case(store: Store, definition: Definition, act: Act, *, case: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """Fill fields of a case; ``waiting`` says that we wait for the customer. Deadlines stop or go on at once."""
     with acting(store, definition, act) as work:
-        row = load_case(work, case)
-        flow = work.flow(row)
-        said = dict(fields)
-        waiting = said.pop("waiting", None) if "waiting" not in flow.fields else None
-        values = stored_fields(work.connection, work.view, fields=flow.fields, said=said, owner=flow.name)
-        if waiting is not None:
-            row.waiting = _truth("waiting", waiting)
-            work.log(row, "field", work.view.now, target="waiting", place="by hand")
-        for name, value in values.items():
-            work.set_field(f"{flow.name}.{name}", row.id, plain(value), flow.fields[name].type, work.view.now)
-            work.log(row, "field", work.view.now, target=name, place="by hand")
-        work.flush()
-        stopped = _stop_or_resume(work, row)
+        row, stopped, resumed = fill_case(work, case, fields)
         effects.perform(work)
-        entry = {"case": work.name(row), "fields": sorted(fields), "stopped": stopped[0], "resumed": stopped[1]}
+        entry = {"case": work.name(row), "fields": sorted(fields), "stopped": stopped, "resumed": resumed}
         return {"at": work.view.zone.text(work.view.now), "dry_run": act.dry_run, **entry}
+
+
+def fill_case(work: Work, case: str, fields: Mapping[str, str]) -> tuple[CaseRow, list[str], list[str]]:
+    """As `set_case`, within a transaction of the caller's: the case, its deadlines that stopped and that went on."""
+    row = load_case(work, case)
+    flow = work.flow(row)
+    said = dict(fields)
+    waiting = said.pop("waiting", None) if "waiting" not in flow.fields else None
+    values = stored_fields(work.connection, work.view, fields=flow.fields, said=said, owner=flow.name)
+    if waiting is not None:
+        row.waiting = _truth("waiting", waiting)
+        work.log(row, "field", work.view.now, target="waiting", place="by hand")
+    for name, value in values.items():
+        work.set_field(f"{flow.name}.{name}", row.id, plain(value), flow.fields[name].type, work.view.now)
+        work.log(row, "field", work.view.now, target=name, place="by hand")
+    work.flush()
+    stopped, resumed = _stop_or_resume(work, row)
+    return row, stopped, resumed
 
 
 def load_case(work: Work, said: str) -> CaseRow:

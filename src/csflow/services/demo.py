@@ -1,8 +1,10 @@
 """A project that fills itself: a made-up population lives through virtual weeks, each imported, measured, advanced.
 
 Who lives there is the project's own business: `population.py` beside a `csflow.yaml` has a generator
-``weeks(seed, customers)``. It yields (last day of the week, {file: rows}) and is sent the cases as they stand after
-the week's pass, so that its people can answer them; ``WEEKS`` says how many weeks, ``NOTE`` that all of it is invented.
+``weeks(seed, customers)``. It yields (last day of the week, {file: rows}, acts) and is sent the cases as they stand
+after the week's pass, so that its people can answer them. An act is what a colleague does at the keyboard: a task done
+(``case``, ``task``, ``by``) or fields filled (``case``, ``fields``, ``by``). ``WEEKS`` says how many weeks there are,
+``NOTE`` that all of it is invented.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ from typing import Any
 
 from sqlalchemy import case, event, exists, func, literal, select
 
-from csflow.errors import UsageError
+from csflow.errors import RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.flow.files import PROJECT_FILE
 from csflow.hookspecs import Provider
 from csflow.plugins import POPULATION
 from csflow.plugins import import_file as import_python
+from csflow.services.acting import Act, acting, fill_case
 from csflow.services.advance import Request
+from csflow.services.effects import perform
 from csflow.services.importing import files_of, import_file
 from csflow.services.run import run
+from csflow.services.tasking import Answer, end_task
 from csflow.store import tables as t
 from csflow.store.opening import Store
 from csflow.values import Instant, Zone, day
@@ -39,7 +44,7 @@ OWN = (DATA, ".csflow", PROJECT_FILE, POPULATION, *(f"{DATABASE}{end}" for end i
 WEEK_US = 7 * 86_400_000_000
 
 Rows = list[dict[str, Any]]
-Weeks = Generator[tuple[date, dict[str, Rows]], list[dict[str, Any]] | None, None]
+Weeks = Generator[tuple[date, dict[str, Rows], Rows], Rows | None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +125,15 @@ def live(
     """Let every week happen: its files are written and imported, then measure and advance at its end."""
     _hurry(store)
     zone, lived = Zone(definition.zone), Lived()
-    cases: list[dict[str, Any]] | None = None
+    cases: Rows | None = None
     while True:
         try:
-            last, files = population.weeks.send(cases)
+            last, files, acts = population.weeks.send(cases)
         except StopIteration:
             return lived
         now = zone.end_of(day(last))
         _import(store, definition, _write(data / last.isoformat(), files), now, lived)
+        _act(store, definition, acts, now, lived)
         request = Request(now, "demo", now)
         ran = run(store, definition, providers, request=request, tell=_counting(lived))
         lived.failed += [*ran.measured.failed, *(ran.outcome.failed if ran.outcome else [])]
@@ -167,6 +173,23 @@ def _import(store: Store, definition: Definition, folder: Path, now: Instant, li
         lived.rejected += summary.rejected
 
 
+def _act(store: Store, definition: Definition, acts: Rows, now: Instant, lived: Lived) -> None:
+    """What colleagues did this week, one transaction for each of them."""
+    for actor in sorted({one["by"] for one in acts}):
+        with acting(store, definition, Act(actor, now, now)) as work:
+            for one in acts:
+                if one["by"] != actor:
+                    continue
+                try:
+                    if "task" in one:
+                        end_task(work, Answer(one["case"], one["task"]))
+                    else:
+                        fill_case(work, one["case"], one["fields"])
+                except RefusedError as error:  # before it wrote anything
+                    lived.failed.append({"case": one["case"], "error": str(error)})
+            perform(work)
+
+
 def _counting(lived: Lived) -> Callable[[str, dict[str, Any]], None]:
     def tell(kind: str, entry: dict[str, Any]) -> None:
         lived.counts[kind] += 1
@@ -176,7 +199,7 @@ def _counting(lived: Lived) -> Callable[[str, dict[str, Any]], None]:
     return tell
 
 
-def _cases(store: Store, definition: Definition, now: Instant) -> list[dict[str, Any]]:
+def _cases(store: Store, definition: Definition, now: Instant) -> Rows:
     """The cases that somebody can still do something about, as `population.py` gets them."""
     going = [
         (flow.name, stage.name)
@@ -184,10 +207,13 @@ def _cases(store: Store, definition: Definition, now: Instant) -> list[dict[str,
         for stage in flow.stages.values()
         if stage.transitions
     ]
-    c, owner = t.case.c, t.customer
+    c, owner, k = t.case.c, t.customer, t.task.c
     with store.reading() as connection:
+        waiting: dict[int, list[str]] = {}
+        for number, name in connection.execute(select(k.case, k.name).where(k.done_at.is_(None)).order_by(k.case, k.name)):
+            waiting.setdefault(number, []).append(name)
         found = connection.execute(
-            select(c.flow, c.subject, c.number, c.stage, c.entered_at, owner.c.key, t.contract.c.key.label("contract"))
+            select(c.id, c.flow, c.subject, c.number, c.stage, c.entered_at, owner.c.key, t.contract.c.key.label("contract"))
             .select_from(t.case.join(owner, owner.c.id == c.customer).outerjoin(t.contract, t.contract.c.id == c.subject))
             .order_by(c.flow, owner.c.key, c.subject, c.number)
         ).all()
@@ -195,7 +221,7 @@ def _cases(store: Store, definition: Definition, now: Instant) -> list[dict[str,
     return [
         {
             "case": _name(definition, row), "flow": row.flow, "customer": row.key, "stage": row.stage,
-            "weeks": (now - row.entered_at) // WEEK_US,
+            "weeks": (now - row.entered_at) // WEEK_US, "tasks": waiting.get(row.id, []),
         }
         for row in found
         if (row.flow, row.stage) in alive

@@ -158,23 +158,27 @@ def finish_task(store: Store, definition: Definition, act: Act, answer: Answer) 
     RefusedError where the task is not open, the asker would approve, or the move is no longer possible.
     """
     with acting(store, definition, act) as work:
-        row, task = _open_task(work, answer.case, answer.task)
-        if task.move is None and answer.outcome == "no":
-            raise RefusedError(
-                f"'{task.name}' asks for no approval: --no answers nothing (--not-applicable drops a task)"
-            )
-        if task.move is not None and answer.outcome == "not_applicable":
-            raise RefusedError(f"'{task.name}' asks for an approval: answer it with or without --no")
-        way = _approved(work, row, task, answer.outcome) if task.move is not None else None
-        values = {"done_at": work.view.now, "outcome": answer.outcome, "comment": answer.comment}
-        work.connection.execute(update(t.task).where(t.task.c.id == task.id).values(**values))
-        work.log(row, "task", work.view.now, target=task.name, place=answer.outcome)
-        if way is not None:
-            because = [{"fact": f"approved by {act.actor}", "value": True, "measured": None}]
-            moving.move(work, row, way, work.view.now, because + _reasons(work, row, way), actor=act.actor)
+        row, task = end_task(work, answer)
         effects.perform(work)
         moved = [entry for kind, entry in work.told if kind == "moved"]
-        return _done(work, act, row, task.name) | {"outcome": answer.outcome, "moved": moved}
+        return _done(work, act, row, task) | {"outcome": answer.outcome, "moved": moved}
+
+
+def end_task(work: Work, answer: Answer) -> tuple[CaseRow, str]:
+    """As `finish_task`, within a transaction of the caller's, who lets the effects happen. The case and the task."""
+    row, task = _open_task(work, answer.case, answer.task)
+    if task.move is None and answer.outcome == "no":
+        raise RefusedError(f"'{task.name}' asks for no approval: --no answers nothing (--not-applicable drops a task)")
+    if task.move is not None and answer.outcome == "not_applicable":
+        raise RefusedError(f"'{task.name}' asks for an approval: answer it with or without --no")
+    way = _approved(work, row, task, answer.outcome) if task.move is not None else None
+    values = {"done_at": work.view.now, "outcome": answer.outcome, "comment": answer.comment}
+    work.connection.execute(update(t.task).where(t.task.c.id == task.id).values(**values))
+    work.log(row, "task", work.view.now, target=task.name, place=answer.outcome)
+    if way is not None:
+        because = [{"fact": f"approved by {work.actor}", "value": True, "measured": None}]
+        moving.move(work, row, way, work.view.now, because + _reasons(work, row, way), actor=work.actor)
+    return row, str(task.name)
 
 
 def snooze_task(store: Store, definition: Definition, act: Act, *, case: str, task: str, until: Day) -> dict[str, Any]:
