@@ -1,0 +1,33 @@
+"""When `--at` says, and how things are printed."""
+
+from __future__ import annotations
+
+import pytest
+
+from csflow.cli.hand import moment, table, text_of
+from csflow.errors import UsageError
+from csflow.values import Zone, day
+
+ZONE = Zone("Europe/Berlin")
+NOON = ZONE.at(day("2026-03-02"), 12 * 60)
+
+
+def test_a_day_that_is_over_means_its_end_and_today_means_now():
+    assert moment("2026-03-01", ZONE, NOON) == ZONE.end_of(day("2026-03-01"))
+    assert moment("2026-03-02", ZONE, NOON) == NOON
+    assert moment("2026-03-02T08:30", ZONE, NOON) == ZONE.at(day("2026-03-02"), 8 * 60 + 30)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "02/03/2026"])
+def test_what_is_no_moment_is_told_under_its_own_option(text):
+    with pytest.raises(UsageError, match=f"--since '{text}' is neither a day nor an instant"):
+        moment(text, ZONE, NOON, "--since")
+
+
+def test_values_are_words_for_people():
+    assert [text_of(value) for value in (None, True, False, ["a", "b"], 0.5)] == ["unknown", "yes", "no", "a, b", "0.5"]
+
+
+def test_a_table_lines_up_and_ends_without_blanks():
+    assert table([["a", "bb", ""], ["ccc", "d", "e"]]) == ["a    bb", "ccc  d   e"]
+    assert table([]) == []
