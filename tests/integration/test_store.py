@@ -148,7 +148,7 @@ def _set_version(store, version):
 
 def test_a_newer_database_is_refused(store, database):
     _set_version(store, "9999")
-    with pytest.raises(StoreError, match="newer csflow"):
+    with pytest.raises(StoreError, match="newer csflow: update"):
         open_store(database, project=None)
 
 

@@ -145,9 +145,16 @@ class Staging:
             yield from (("moved_at", Big), ("moved_fields", Word), ("first_stage", Word))
         yield from (("happened", Big), ("problem", Word), ("problem_column", Word), ("odd", Word))
 
+    def hurry(self) -> None:
+        """Let PostgreSQL sort in memory and not compile each statement, for the rest of this transaction."""
+        if self.connection.dialect.name == "postgresql":
+            for setting in ("work_mem = '64MB'", "jit = off"):
+                self.connection.execute(text(f"set local {setting}"))
+
     def begin_chunk(self, first: int, last: int) -> None:
         """Work on the places ``first`` to ``last`` of `ready` from now on; nothing in them is known to be fresh."""
         self.chunk = self.ready.c.place.between(first, last)
+        self.hurry()
         clear = "truncate" if self.connection.dialect.name == "postgresql" else "delete from"
         self.connection.execute(text(f"{clear} {self.fresh.name}"))
 
@@ -228,6 +235,7 @@ def make_features(staging: Staging) -> None:
 def resolve(staging: Staging, terms: Terms) -> None:
     """Fill `ready` with the rows that can be used, in order; the others go to `rejected`."""
     connection, ready = staging.connection, staging.ready
+    staging.hurry()
     if staging.connection.dialect.name == "postgresql":
         connection.execute(text("analyze staged_incoming"))
     if "contract" in staging.columns:
