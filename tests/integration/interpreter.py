@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from csflow.flow.definition import Definition, Flow
+from csflow.flow.dating import when_true
 from csflow.flow.evaluation import function
 from csflow.flow.moments import Moment
 from csflow.values import add
@@ -41,6 +42,14 @@ class Eyes:
         if fact.key == "overdue":
             return any(line["missed"] is not None and line["met"] is None for line in case["lines"])
         return case["ended"] if fact.key == "end" else case[fact.key]
+
+    def happened(self, fact: Any) -> int | None:
+        """When a fact came to be: stages and ends have a moment, fields of these tests none."""
+        if fact.owner.startswith("flow:") or fact.owner == "case":
+            case = next((c for c in reversed(self.customer["cases"]) if c["flow"] == fact.owner[5:]), self.case)
+            key = {"stage": "entered_at", "end": "ended_at", "entered_at": "entered_at"}.get(fact.key)
+            return case[key] if case is not None and key is not None else None
+        return None
 
     def _milestones(self, name: str) -> Any:
         stage = self.definition.flows[self.case["flow"]].stages[self.case["stage"]]
@@ -98,7 +107,7 @@ def open_case(before: Any, customer: Any, flow: Flow, opening: Any, definition: 
     clock = function(flow.clock.node)(Eyes(before, None, moment, definition), moment) if flow.clock else None
     case = {
         "flow": flow.name, "number": number, "stage": flow.first, "ended": flow.stages[flow.first].end, "stay": 1,
-        "opened_at": moment.now, "entered_at": moment.now, "clock": clock, "run": 0, "milestones": {}, "lines": [],
+        "opened_at": moment.now, "entered_at": moment.now, "ended_at": moment.now if flow.stages[flow.first].end else None, "clock": clock, "run": 0, "milestones": {}, "lines": [],
         "entries": [(flow.first, moment.now)],
     }  # fmt: skip
     entered.add((number, flow.name, flow.first))
@@ -154,14 +163,34 @@ def reach_milestones(before: Any, seen: Any, case: Any, flow: Flow, definition: 
     for milestone in stage.milestones.values():
         if (seen["stay"], milestone.name) in seen["milestones"] or not holds(milestone.when, before, seen, moment, definition):
             continue
-        case["milestones"][(seen["stay"], milestone.name)] = moment.now
+        eyes = Eyes(before, seen, moment, definition)
+        case["milestones"][(seen["stay"], milestone.name)] = dated(milestone.when, eyes)
         wrote = True
         needed = [m.name for m in stage.milestones.values() if not m.optional]
         if all((seen["stay"], name) in case["milestones"] for name in needed):
             for old in case["lines"]:
                 if old["stage"] == stage.name and old["met"] is None and not old["dropped"]:
-                    old["met"] = moment.now
+                    meet(old, max(case["milestones"][(seen["stay"], name)] for name in needed) if needed else moment.now)
     return wrote
+
+
+def dated(expression: Any, eyes: Eyes) -> int:
+    """When a condition that holds became true."""
+    return when_true(
+        expression.node,
+        truth=lambda node: function(node)(eyes, eyes.moment),
+        value=eyes.value,
+        happened=eyes.happened,
+        held_since=lambda _condition: None,
+        moment=eyes.moment,
+    )
+
+
+def meet(old: Any, at: int) -> None:
+    """Met; but missed before, when what met it came after the due time."""
+    if waits(old) and old["due"] is not None and old["due"] < at:
+        old["missed"] = old["due"]
+    old["met"] = at
 
 
 def miss_deadlines(seen: Any, case: Any, moment: Moment) -> bool:
@@ -194,12 +223,15 @@ def move(before: Any, seen: Any, case: Any, flow: Flow, definition: Definition, 
         target = flow.stages[way.target]
         case["entries"].append((way.target, moment.now))
         case.update(stage=way.target, ended=target.end, stay=case["stay"] + 1, entered_at=moment.now)
+        case["ended_at"] = moment.now if target.end is not None else None
         for old in case["lines"]:
             if old["met"] is not None or old["dropped"]:
                 continue
+            if waits(old) and old["due"] is not None and old["due"] < moment.now:
+                old["missed"] = old["due"]
             left = old["stage"] == source.name and not source.milestones
             if target.end not in ("bad", "neutral") and (left or further(flow, way.target, old["stage"])):
-                old["met"] = moment.now
+                meet(old, moment.now)
             elif waits(old) and (target.end is not None or (old["entering"] and old["stage"] == source.name)):
                 old["dropped"] = True
         if target.end is None:

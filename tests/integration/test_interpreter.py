@@ -22,7 +22,7 @@ from csflow.store.touching import touch
 from csflow.values import Zone, day
 from interpreter import Moment, run_pass
 
-EXAMPLES = int(os.environ.get("CSFLOW_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("CSFLOW_EXAMPLES", "12"))
 BEGIN = day("2026-01-05")
 CUSTOMERS = 6
 LENGTHS = ["days(3)", "days(10)", "months(1)"]
