@@ -18,7 +18,7 @@ from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.flow.machine import FlowMachine
 from csflow.services import deadlines, effects, moving, triggers
-from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
+from csflow.services.asking import HANDLED, Asker, Hit, Questions, Scope, first_of_each, words_waiting
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
@@ -127,6 +127,7 @@ class _Pass:
         self.stopped: set[int] = set()
         self.withheld = request.catch_up
         self.customers: tuple[int, ...] | None = None
+        self.questions = Questions()
 
     def _keep(self, kind: str, entry: dict[str, Any]) -> None:
         self.outcome.entries.setdefault(kind, []).append(entry)
@@ -135,9 +136,11 @@ class _Pass:
         full = self._begin()
         for hop in range(HOPS):
             everyone = (full or bool(self.request.subjects)) and hop == 0
-            if not self._claim() and hop > 0:
+            touched = self._claim()
+            if not touched and hop > 0:
                 break
-            wrote = self._hop(Scope(everyone or self._vendor_touched(), hop == 0, self.customers, self.request.flow))
+            wide = everyone or (touched and self._vendor_touched())
+            wrote = self._hop(Scope(wide, hop == 0, self.customers, self.request.flow, touched))
             self.outcome.hops = hop + 1
             if self.request.limit is not None:
                 self._unclaim()
@@ -231,7 +234,7 @@ class _Pass:
             with self.session.snapshot() as connection:
                 connection.info.pop("newest_case", None)
                 view = see(connection, self.definition, self.request.now)
-                asker = Asker(connection, view, scope, after)
+                asker = Asker(connection, view, scope, after, self.questions)
                 hits = asker.ask()
                 words = connection.execute(words_waiting(view, after, scope)).all()
             self.outcome.asked += asker.asked

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, literal, or_, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
 from csflow.flow.definition import Flow, Milestone, Opening, Stage, Transition
 from csflow.flow.expressions import Expression
@@ -14,7 +31,7 @@ from csflow.services.deadlines import specs
 from csflow.services.views import View
 from csflow.store import tables as t
 from csflow.store.guards import Translator
-from csflow.store.questions import Evidence, holding
+from csflow.store.questions import Evidence, Prepared, Unindexed, holding
 from csflow.store.reading import Reader
 from csflow.values import day_text, period_of, period_span
 
@@ -23,6 +40,7 @@ PERIODS = {"days": "day", "weeks": "week", "months": "month", "years": "year"}
 CAP = 100_000  # hits of one question held in memory at once
 
 Column = ColumnElement[Any]
+Question = tuple[Select[Any] | CompoundSelect[Any], Evidence | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +60,51 @@ class Scope:
     """Whom a hop asks about.
 
     ``everyone``: all, not only the touched; ``timed``: rules that time alone can make true are asked of all;
-    ``customers``: only these; ``flow``: only this one.
+    ``touched``: whether anybody is; ``customers``: only these; ``flow``: only this one.
     """
 
     everyone: bool
     timed: bool
     customers: tuple[int, ...] | None = None
     flow: str | None = None
+    touched: bool = True
+
+    def wide(self, *, timed: bool) -> bool:
+        """Whether a rule is asked of all, not only of the touched."""
+        return self.everyone or (self.timed and timed)
 
     def limits(self, kind: str, subject: Column, customer: Column | None, *, timed: bool) -> list[Column]:
         """Conditions on a question about cases or subjects of a kind."""
         found: list[Column] = []
-        owner = customer if customer is not None else subject
+        # A flow about customers is asked by subject: that column stands in the index of the stages.
+        owner = subject if customer is None or kind == "customer" else customer
         if self.customers is not None:
             found.append(owner.in_(self.customers) if customer is not None else literal(1) == 0)
-        if self.everyone or (self.timed and timed):
+        if self.wide(timed=timed):
             return found
         touched_kind = "customer" if customer is not None else kind
         waiting = select(t.touched.c.subject).where(t.touched.c.queue == HANDLED, t.touched.c.kind == touched_kind)
         return [*found, owner.in_(waiting)]
+
+
+class Questions:
+    """The questions of a pass, each built once. Another view of the world – new metrics, new rates – forgets them."""
+
+    def __init__(self) -> None:
+        self._world: Any = None
+        self._built: dict[Any, Prepared] = {}
+
+    def about(self, world: Any) -> None:
+        """Keep what was built only if the world is the one it was built for."""
+        if world != self._world:
+            self._world, self._built = world, {}
+
+    def prepared(self, connection: Connection, key: Any, build: Callable[[], Question]) -> Prepared:
+        """The question of that key, built the first time."""
+        found = self._built.get(key)
+        if found is None:
+            found = self._built[key] = Prepared(connection, *build())
+        return found
 
 
 @dataclass(slots=True)
@@ -71,12 +115,16 @@ class Asker:
     view: View
     scope: Scope
     after: int = 0
+    questions: Questions = field(default_factory=Questions)
     border: int | None = None  # the first customer left for the next window
     hits: list[Hit] = field(default_factory=list)
     asked: int = 0
 
     def ask(self) -> list[Hit]:
         """Every hit, the openings first."""
+        book, moment = self.view.book, self.view.moment
+        back = moment.now < self._newest()
+        self.questions.about((book.ids, book.stale, moment.now, moment.log_begin, moment.rates, moment.unfed, back))
         flows = [flow for flow in self.view.definition.flows.values() if self.scope.flow in (None, flow.name, flow.base)]
         for flow in flows:
             for opening in flow.opens:
@@ -90,15 +138,16 @@ class Asker:
         return self.hits
 
     def _occupied(self, flows: list[Flow]) -> set[tuple[str, str]]:
-        parts = []
-        for flow in flows:
-            for stage in flow.stages:
-                some = exists(select(literal(1)).where(t.case.c.flow == flow.name, t.case.c.stage == stage))
-                parts.append(select(literal(flow.name).label("flow"), literal(stage).label("stage")).where(some))
-        found: set[tuple[str, str]] = set()
-        for start in range(0, len(parts), 200):
-            found |= {(row.flow, row.stage) for row in self.connection.execute(union_all(*parts[start : start + 200]))}
-        return found
+        if self.scope.customers is not None:
+            found = select(t.case.c.flow, t.case.c.stage).where(t.case.c.customer.in_(self.scope.customers)).distinct()
+            return {(flow, stage) for flow, stage in self.connection.execute(found)}
+        stages = [(flow.name, stage) for flow in flows for stage in flow.stages]
+        occupied: set[tuple[str, str]] = set()
+        for start in range(0, len(stages), 200):  # SQLite takes no more than 500 SELECTs in one statement
+            build = partial(_occupied, stages[start : start + 200])
+            prepared = self.questions.prepared(self.connection, ("occupied", self.scope.flow, start), build)
+            occupied |= {(row.flow, row.stage) for row in prepared.ask(self.connection)}
+        return occupied
 
     def _flow(self, flow: Flow, occupied: set[tuple[str, str]]) -> None:
         stages = [stage for stage in flow.stages.values() if (flow.name, stage.name) in occupied]
@@ -120,32 +169,48 @@ class Asker:
                 if way.trigger is None and way.guard is not None:
                     self._transition(flow, stage, way, place)
 
-    def _collect(self, statement: Select[Any], order: int, kind: str, rule: Any, evidence: Evidence | None = None) -> None:
-        """Run a question; more hits than fit are left for the next window of customers."""
+    def _collect(
+        self, place: tuple[Any, ...], order: int, kind: str, rule: Any, build: Callable[[], Question], *, timed: bool
+    ) -> None:
+        """Ask a question; more hits than fit are left for the next window of customers.
+
+        ``build`` makes it when it was not asked before; ``place`` names it within the pass.
+        """
+        wide = self.scope.wide(timed=timed)
+        if not wide and not self.scope.touched:
+            return
         self.asked += 1
-        owner = statement.selected_columns["owner"]
-        if self.after:
-            statement = statement.where(owner >= self.after)
-        # + 0 keeps the planner from walking an index just to have the order.
-        rows = self.connection.execute(statement.order_by(owner + 0).limit(CAP + 1)).all()
+        windowed = self.after > 0
+
+        def question() -> Question:
+            statement, evidence = build()
+            owner = statement.selected_columns["owner"] + 0  # no index is walked just to have the order
+            if windowed:
+                statement = statement.where(owner >= bindparam("after", 0, BigInteger))
+            return statement.order_by(owner).limit(literal_column(str(CAP + 1))), evidence
+
+        prepared = self.questions.prepared(self.connection, (kind, *place, wide, windowed), question)
+        rows = prepared.ask(self.connection, **({"after": self.after} if windowed else {}))
         if len(rows) > CAP:
             last = rows[-1].owner
             self.border = last if self.border is None else min(self.border, last)
-        self.hits += [Hit(row.owner, order, kind, rule, row, evidence) for row in rows]
+        self.hits += [Hit(row.owner, order, kind, rule, row, prepared.evidence) for row in rows]
 
     # cases
 
     def _cases(
-        self, flow: Flow, stage: str | None, expression: Expression | None, *, timed: bool | None = None
+        self, flow: Flow, stage: str | None, expression: Expression
     ) -> tuple[Reader, list[Column], list[Column]]:
         reader = self.view.cases(flow, stage)
         c: Any = reader.base.c
         where = [c.flow == flow.name]
-        if stage is not None:
-            where.append(c.stage == stage)
         customer = c.customer if flow.subject in ("customer", "contract", "contact") else None
-        is_timed = (expression is not None and expression.timed) if timed is None else timed
-        where += self.scope.limits(flow.subject, c.subject, customer, timed=is_timed)
+        timed = expression.timed
+        if stage is not None:  # the cases of a few customers are found by customer, not by walking the stage
+            few = self.scope.customers is not None or not self.scope.wide(timed=timed)
+            by_customer = few and flow.subject in ("contract", "contact")
+            where.append((Unindexed(c.stage) if by_customer else c.stage) == stage)
+        where += self.scope.limits(flow.subject, c.subject, customer, timed=timed)
         if self.view.moment.now < self._newest():
             where.append(c.opened_at <= self.view.now)
         owner = customer if customer is not None else c.subject
@@ -160,140 +225,183 @@ class Asker:
         return int(newest)
 
     def _milestone(self, flow: Flow, stage: Stage | None, milestone: Milestone) -> None:
-        if milestone.when is None:
+        guard = milestone.when
+        if guard is None:
             return
-        reader, columns, where = self._cases(flow, stage.name if stage is not None else None, milestone.when)
-        c: Any = reader.base.c
-        m = t.milestone.alias("there")
-        stay = c.stay if stage is not None else 0
-        there = exists(
-            select(literal(1)).where(m.c.case == c.id, m.c.stay == stay, m.c.name == milestone.name).correlate_except(m)
-        )
-        where.append(~there)
-        if stage is None:
-            where.append(c.ended.is_(None))
-        statement, evidence = holding(reader, milestone.when, columns, where=where, dated=True)
-        self._collect(statement, 4, "milestone", milestone, evidence)
 
-    def _transition(self, flow: Flow, stage: Stage, way: Transition, place: int) -> None:
-        assert way.guard is not None  # noqa: S101  # asked only where there is one
-        reader, columns, where = self._cases(flow, stage.name, way.guard)
-        kind = "move"
-        if way.approve is not None:
+        def build() -> Question:
+            reader, columns, where = self._cases(flow, stage.name if stage is not None else None, guard)
             c: Any = reader.base.c
-            k = t.task.alias("asked")
-            asked = and_(k.c.case == c.id, k.c.move == f"{way.source}>{way.place}", k.c.opened_at >= c.entered_at)
-            where.append(~exists(select(literal(1)).where(asked).correlate_except(k)))
-            kind = "approval"
-        statement, evidence = holding(reader, way.guard, columns, where=where)
-        self._collect(statement, 10 + place, kind, way, evidence)
+            m = t.milestone.alias("there")
+            stay = c.stay if stage is not None else 0
+            mine = (m.c.case == c.id, m.c.stay == stay, m.c.name == milestone.name)
+            where.append(~exists(select(literal(1)).where(*mine).correlate_except(m)))
+            if stage is None:
+                where.append(c.ended.is_(None))
+            return holding(reader, guard, columns, where=where, dated=True)
+
+        place = (flow.name, stage.name if stage is not None else None, milestone.name)
+        self._collect(place, 4, "milestone", milestone, build, timed=guard.timed)
+
+    def _transition(self, flow: Flow, stage: Stage, way: Transition, number: int) -> None:
+        guard = way.guard
+        assert guard is not None  # noqa: S101  # asked only where there is one
+
+        def build() -> Question:
+            reader, columns, where = self._cases(flow, stage.name, guard)
+            if way.approve is not None:
+                c: Any = reader.base.c
+                k = t.task.alias("asked")
+                asked = and_(k.c.case == c.id, k.c.move == f"{way.source}>{way.place}", k.c.opened_at >= c.entered_at)
+                where.append(~exists(select(literal(1)).where(asked).correlate_except(k)))
+            return holding(reader, guard, columns, where=where)
+
+        kind = "approval" if way.approve is not None else "move"
+        self._collect((flow.name, stage.name, number), 10 + number, kind, way, build, timed=guard.timed)
 
     def _field(self, flow: Flow, name: str, value: Expression) -> None:
         """A form's field that csflow fills itself: asked while it is unknown."""
-        reader, columns, where = self._cases(flow, None, value)
-        c: Any = reader.base.c
-        number = self.view.book.number("field", f"{flow.name}.{name}")
-        v = t.field_value.alias("filled")
-        known = and_(v.c.field == number, v.c.subject == c.id, or_(v.c.number.is_not(None), v.c.text.is_not(None)))
-        computed = Translator(reader).value(value.node)
-        where += [c.ended.is_(None), ~exists(select(literal(1)).where(known).correlate_except(v)), computed.is_not(None)]
-        evidence = Evidence(reader, value, dated=False)
-        columns += [computed.label("computed"), *evidence.columns]
-        self._collect(select(*columns).select_from(reader.source()).where(*where), 3, "field", (flow, name), evidence)
+
+        def build() -> Question:
+            reader, columns, where = self._cases(flow, None, value)
+            c: Any = reader.base.c
+            number = self.view.book.number("field", f"{flow.name}.{name}")
+            v = t.field_value.alias("filled")
+            known = and_(v.c.field == number, v.c.subject == c.id, or_(v.c.number.is_not(None), v.c.text.is_not(None)))
+            computed = Translator(reader).value(value.node)
+            unknown = ~exists(select(literal(1)).where(known).correlate_except(v))
+            where += [c.ended.is_(None), unknown, computed.is_not(None)]
+            evidence = Evidence(reader, value, dated=False)
+            columns += [computed.label("computed"), *evidence.columns]
+            return select(*columns).select_from(reader.source()).where(*where), evidence
+
+        self._collect((flow.name, name), 3, "field", (flow, name), build, timed=value.timed)
 
     def _due(self, flow: Flow) -> None:
         """Deadlines that have passed unmet, and timers that have come."""
-        c, line, timer = t.case.alias("c"), t.deadline.alias("d"), t.timer.alias("w")
+        if any(True for _ in specs(flow)):
+            self._collect((flow.name,), 5, "missed", flow, lambda: self._late(flow), timed=True)
+        effects = _timed_effects(flow)
+        if effects:
+            self._collect((flow.name,), 6, "timer", effects, lambda: self._rung(flow), timed=True)
+
+    def _owned(self, flow: Flow) -> tuple[Any, list[Column], list[Column]]:
+        """The case beside a deadline or timer, the columns every hit has, and the conditions on the case."""
+        c = t.case.alias("c")
         has_customer = flow.subject in ("customer", "contract", "contact")
         owner = (c.c.customer if has_customer else c.c.subject).label("owner")
         columns = [owner, c.c.id.label("case_id"), c.c.version.label("version")]
         mine = self.scope.limits(flow.subject, c.c.subject, c.c.customer if has_customer else None, timed=True)
-        mine += [c.c.flow == flow.name, c.c.ended.is_(None)]
-        if any(True for _ in specs(flow)):
-            late = [line.c.due < self.view.now, line.c.met.is_(None), line.c.missed.is_(None), line.c.dropped == 0]
-            statement = select(*columns, line.c.name.label("line"), line.c.run.label("run"))
-            joined = line.join(c, c.c.id == line.c.case)
-            self._collect(statement.select_from(joined).where(*late, *mine), 5, "missed", flow)
-        effects = _timed_effects(flow)
-        if effects:
-            waits = [timer.c.at < self.view.now, timer.c.fired.is_(None)]
-            alive = or_(
-                and_(timer.c.deadline.is_(None), timer.c.run == c.c.stay),
-                exists(
-                    select(literal(1))
-                    .where(
-                        line.c.case == c.c.id, line.c.name == timer.c.deadline, line.c.run == timer.c.run,
-                        line.c.met.is_(None), line.c.dropped == 0, line.c.stopped.is_(None),
-                    )
-                    .correlate_except(line)
-                ),
-            )  # fmt: skip
-            statement = select(
-                *columns, timer.c.id.label("timer"), timer.c.place, timer.c.occurrence, timer.c.at, timer.c.run
-            )
-            joined = timer.join(c, c.c.id == timer.c.case)
-            self._collect(statement.select_from(joined).where(*waits, alive, *mine), 6, "timer", effects)
+        # Few are due: they are found by their time, each with its case, never case by case.
+        name = c.c.flow if self.scope.customers is not None else Unindexed(c.c.flow)
+        return c, columns, [*mine, name == flow.name, c.c.ended.is_(None)]
+
+    def _late(self, flow: Flow) -> Question:
+        c, columns, mine = self._owned(flow)
+        line = t.deadline.alias("d")
+        late = [line.c.due < self.view.now, *_waits(line)]
+        statement = select(*columns, line.c.name.label("line"), line.c.run.label("run"))
+        return statement.select_from(line.join(c, c.c.id == line.c.case)).where(*late, *mine), None
+
+    def _rung(self, flow: Flow) -> Question:
+        c, columns, mine = self._owned(flow)
+        line, timer = t.deadline.alias("d"), t.timer.alias("w")
+        alive = or_(
+            and_(timer.c.deadline.is_(None), timer.c.run == c.c.stay),
+            exists(
+                select(literal(1))
+                .where(
+                    line.c.case == c.c.id, line.c.name == timer.c.deadline, line.c.run == timer.c.run,
+                    line.c.met.is_(None), line.c.dropped == 0, line.c.stopped.is_(None),
+                )
+                .correlate_except(line)
+            ),
+        )  # fmt: skip
+        rung = [timer.c.at < self.view.now, timer.c.fired.is_(None), alive]
+        statement = select(
+            *columns, timer.c.id.label("timer"), timer.c.place, timer.c.occurrence, timer.c.at, timer.c.run
+        )
+        return statement.select_from(timer.join(c, c.c.id == timer.c.case)).where(*rung, *mine), None
 
     def _dates(self, flow: Flow) -> None:
         """Clocks and dates that deadlines hang on and that are no longer what they were."""
-        if flow.clock is not None:
-            reader, columns, where = self._cases(flow, None, None, timed=flow.clock.timed)
-            c: Any = reader.base.c
-            clock = Translator(reader).value(flow.clock.node)
-            where += [c.ended.is_(None), clock.is_not(None), clock.is_distinct_from(c.clock)]
-            evidence = Evidence(reader, flow.clock, dated=False)
-            statement = select(*columns, clock.label("value"), *evidence.columns).select_from(reader.source())
-            self._collect(statement.where(*where), 1, "clock", flow, evidence)
-        for name, expression in flow.dates.items():
-            lines = [spec.deadline.name for spec in specs(flow) if spec.deadline.due.anchor == name]
-            reader, columns, where = self._cases(flow, None, None, timed=expression.timed)
-            c = reader.base.c
-            value = Translator(reader).value(expression.node)
-            line = t.deadline.alias("d")
-            changed = and_(
-                line.c.case == c.id, line.c.name.in_(lines), line.c.met.is_(None), line.c.missed.is_(None),
-                line.c.dropped == 0, value.is_not(None), line.c.anchor.is_distinct_from(value),
-            )  # fmt: skip
-            where.append(c.ended.is_(None))
-            joined = reader.source().join(line, changed)
-            statement = select(*columns, value.label("value"), line.c.name.label("line"), line.c.run.label("run"))
-            self._collect(statement.select_from(joined).where(*where), 2, "anchor", flow)
+        clock = flow.clock
+        if clock is not None:
+            self._collect((flow.name,), 1, "clock", flow, lambda: self._clock(flow, clock), timed=clock.timed)
+        for name, date in flow.dates.items():
+            build = partial(self._date, flow, name, date)
+            self._collect((flow.name, name), 2, "anchor", flow, build, timed=date.timed)
+
+    def _clock(self, flow: Flow, clock: Expression) -> Question:
+        reader, columns, where = self._cases(flow, None, clock)
+        c: Any = reader.base.c
+        value = Translator(reader).value(clock.node)
+        where += [c.ended.is_(None), value.is_not(None), value.is_distinct_from(c.clock)]
+        evidence = Evidence(reader, clock, dated=False)
+        statement = select(*columns, value.label("value"), *evidence.columns).select_from(reader.source())
+        return statement.where(*where), evidence
+
+    def _date(self, flow: Flow, name: str, date: Expression) -> Question:
+        lines = [spec.deadline.name for spec in specs(flow) if spec.deadline.due.anchor == name]
+        reader, columns, where = self._cases(flow, None, date)
+        c: Any = reader.base.c
+        value = Translator(reader).value(date.node)
+        line = t.deadline.alias("d")
+        changed = and_(
+            line.c.case == c.id, line.c.name.in_(lines), *_waits(line), value.is_not(None),
+            line.c.anchor.is_distinct_from(value),
+        )  # fmt: skip
+        where.append(c.ended.is_(None))
+        joined = reader.source().join(line, changed)
+        statement = select(*columns, value.label("value"), line.c.name.label("line"), line.c.run.label("run"))
+        return statement.select_from(joined).where(*where), None
 
     def _stops(self, flow: Flow) -> None:
         """Deadlines whose own `stops_while:` began to hold, or no longer does."""
         for spec in specs(flow):
-            guard = spec.deadline.stops_while
-            if guard is None:
-                continue
-            reader, columns, where = self._cases(flow, None, guard)
-            c: Any = reader.base.c
-            holds = Translator(reader).number_of(guard.node)
-            line = t.deadline.alias("d")
-            mine = and_(
-                line.c.case == c.id, line.c.name == spec.deadline.name, line.c.met.is_(None), line.c.missed.is_(None),
-                line.c.dropped == 0,
-                or_(and_(holds == 1, line.c.stopped.is_(None)), and_(func.coalesce(holds, 0) == 0, line.c.stopped.is_not(None))),
-            )  # fmt: skip
-            stopping = [stage.name for stage in flow.stages.values() if stage.stops]
-            where += [c.ended.is_(None), c.stage.not_in(stopping)]
-            statement = select(*columns, holds.label("holds"), line.c.run.label("run"))
-            joined = reader.source().join(line, mine)
-            self._collect(statement.select_from(joined).where(*where), 2, "stop", spec.deadline.name)
+            name, guard = spec.deadline.name, spec.deadline.stops_while
+            if guard is not None:
+                build = partial(self._stop, flow, name, guard)
+                self._collect((flow.name, name), 2, "stop", name, build, timed=guard.timed)
+
+    def _stop(self, flow: Flow, name: str, guard: Expression) -> Question:
+        reader, columns, where = self._cases(flow, None, guard)
+        c: Any = reader.base.c
+        holds = Translator(reader).number_of(guard.node)
+        line = t.deadline.alias("d")
+        mine = and_(
+            line.c.case == c.id, line.c.name == name, *_waits(line),
+            or_(and_(holds == 1, line.c.stopped.is_(None)), and_(func.coalesce(holds, 0) == 0, line.c.stopped.is_not(None))),
+        )  # fmt: skip
+        stopping = [stage.name for stage in flow.stages.values() if stage.stops]
+        where += [c.ended.is_(None), c.stage.not_in(stopping)]
+        statement = select(*columns, holds.label("holds"), line.c.run.label("run"))
+        return statement.select_from(reader.source().join(line, mine)).where(*where), None
 
     # openings
 
     def _opening(self, flow: Flow, opening: Opening) -> None:
         if opening.when is None and opening.every is None:
             return
-        reader = self.view.subjects(flow.subject)
-        base: Any = reader.base.c
-        customer = {"customer": lambda: base.id, "contract": lambda: base.customer, "contact": lambda: base.customer}.get(
-            flow.subject, lambda: None
-        )()
         timed = opening.every is not None or flow.again is not None or (opening.when is not None and opening.when.timed)
         timed = timed or (flow.one_per_key is not None and flow.one_per_key.timed)
-        limits = self.scope.limits(flow.subject, base.id, customer, timed=timed)
+        place, rule = (flow.name, opening.place), (flow, opening)
+        self._collect(place, 0, "opening", rule, lambda: self._opens(flow, opening, timed=timed), timed=timed)
+        if opening.every is None:
+            self._collect(place, 0, "rearm", rule, lambda: self._rearm(flow, opening, timed=timed), timed=timed)
+
+    def _candidates(self, flow: Flow, *, timed: bool) -> tuple[Reader, Column, list[Column]]:
+        """A reader of the flow's subjects, whose each is, and whom the question is about."""
+        reader = self.view.subjects(flow.subject)
+        base: Any = reader.base.c
+        owners = {"customer": "id", "contract": "customer", "contact": "customer"}
+        customer = base[owners[flow.subject]] if flow.subject in owners else None
         owner = customer if customer is not None else base.id
+        return reader, owner, self.scope.limits(flow.subject, base.id, customer, timed=timed)
+
+    def _opens(self, flow: Flow, opening: Opening, *, timed: bool) -> Question:
+        reader, owner, limits = self._candidates(flow, timed=timed)
+        base: Any = reader.base.c
         key = self._key(reader, flow, opening)
         mark = t.opening.alias("mark")
         same = and_(mark.c.flow == flow.name, mark.c.place == opening.place, mark.c.subject == base.id, mark.c.key == key)
@@ -307,10 +415,7 @@ class Asker:
         columns = [owner.label("owner"), base.id.label("subject"), key.label("one_per")]
         columns += [translator.value(value.node).label(f"w_{name}") for name, value in values.items()]
         columns.append(literal(period).label("period"))
-        statement, evidence = holding(reader, opening.when, columns, where=where)
-        self._collect(statement, 0, "opening", (flow, opening), evidence)
-        if opening.every is None:
-            self._rearm(flow, opening, limits_of=(base, customer, timed))
+        return holding(reader, opening.when, columns, where=where)
 
     def _key(self, reader: Reader, flow: Flow, opening: Opening) -> Column:
         if flow.one_per_key is not None:
@@ -346,23 +451,32 @@ class Asker:
         )
         return exists(select(literal(1)).where(rests).correlate_except(k))
 
-    def _rearm(self, flow: Flow, opening: Opening, *, limits_of: tuple[Any, Column | None, bool]) -> None:
+    def _rearm(self, flow: Flow, opening: Opening, *, timed: bool) -> Question:
         """Marks whose guard (or key) no longer holds: the rule may open again."""
-        base, customer, timed = limits_of
-        reader = self.view.subjects(flow.subject)
+        reader, owner, limits = self._candidates(flow, timed=timed)
+        base: Any = reader.base.c
         mark = t.opening.alias("mark")
         assert opening.when is not None  # noqa: S101  # a rule without a guard is never marked
         holds = Translator(reader).number_of(opening.when.node)
         key = self._key(reader, flow, opening)
         same = and_(mark.c.subject == base.id, mark.c.flow == flow.name, mark.c.place == opening.place)
-        owner = customer if customer is not None else base.id
-        statement = (
-            select(owner.label("owner"), base.id.label("subject"), mark.c.key.label("one_per"))
-            .select_from(reader.source().join(mark, same))
-            .where(or_(func.coalesce(holds, 0) == 0, mark.c.key != key))
-            .where(*self.scope.limits(flow.subject, base.id, customer, timed=timed))
-        )
-        self._collect(statement, 0, "rearm", (flow, opening))
+        columns = [owner.label("owner"), base.id.label("subject"), mark.c.key.label("one_per")]
+        statement = select(*columns).select_from(reader.source().join(mark, same))
+        return statement.where(or_(func.coalesce(holds, 0) == 0, mark.c.key != key), *limits), None
+
+
+def _waits(line: Any) -> list[Column]:
+    """Neither met, missed nor dropped: in the words of the partial index, which takes no bind parameter."""
+    return [line.c.met.is_(None), line.c.missed.is_(None), line.c.dropped == literal_column("0")]
+
+
+def _occupied(stages: list[tuple[str, str]]) -> Question:
+    """Which stages have a case: one look into the index for each."""
+    parts = []
+    for flow, stage in stages:
+        some = exists(select(literal(1)).where(t.case.c.flow == flow, t.case.c.stage == stage))
+        parts.append(select(literal(flow).label("flow"), literal(stage).label("stage")).where(some))
+    return union_all(*parts), None
 
 
 def _timed_effects(flow: Flow) -> dict[str, Any]:
