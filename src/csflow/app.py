@@ -80,16 +80,12 @@ class Csflow:
         return self._providers(self.definition.tree.get("plugins_off") or ())
 
     def validate(self) -> Loaded:
-        """Read and check everything anew, past the cache. DefinitionError where it is wrong, without warnings then.
-
-        What plugins provide is known only of a project that can be read: until then a warning could be a false one.
-        """
+        """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
         try:
-            first = load(self.project, self.surroundings)
-        except DefinitionError as error:
-            raise DefinitionError([problem for problem in error.problems if not problem.warning]) from None
-        provided = self._provided.union(self._providers(first.tree.get("plugins_off") or ()))
-        return load(self.project, replace(self.surroundings, provided=provided))
+            provided = self._providers(load(self.project, self.surroundings).tree.get("plugins_off") or ())
+        except DefinitionError:  # told anew below: what csflow and the project's own files provide is no warning
+            provided = providers(make_manager([("csflow", usage), *local_plugins([self.project])]))
+        return load(self.project, replace(self.surroundings, provided=self._provided.union(provided)))
 
     def measure(self, request: Request) -> Ran:
         """Compute the metrics as of ``request.now``."""
