@@ -17,8 +17,8 @@ SUBJECT = """(case f.kind when 'customer' then (select key from customer where i
 def state_of(connection: Connection, kinds: dict[str, str], metrics: dict[str, str]) -> dict[str, list[tuple]]:
     """Table → sorted rows. ``kinds``: the subject of each flow, ``metrics``: that of each metric."""
     keys = {kind: _keys(connection, kind) for kind in ("customer", "contract", "contact", "person", "organisation")}
-    names = dict(connection.execute(text("select id, name from name")).tuples().all())
-    conditions = dict(connection.execute(text("select id, name from name where kind = 'condition'")).tuples().all())
+    names = dict(connection.execute(text("select id, name from name")).all())
+    conditions = dict(connection.execute(text("select id, name from name where kind = 'condition'")).all())
     cases: dict[int, str] = {}
     found: dict[str, list[tuple]] = {}
 
@@ -86,7 +86,7 @@ def _keys(connection: Connection, kind: str) -> dict[int, str]:
         statement = "select k.id, c.key || ' ' || k.key from contract k join customer c on c.id = k.customer"
     else:
         statement = f"select id, key from {kind}"
-    return dict(connection.execute(text(statement)).tuples().all())
+    return dict(connection.execute(text(statement)).all())
 
 
 def hash_of(state: dict[str, list[tuple]]) -> str:

@@ -300,7 +300,7 @@ class Asker:
         c, columns, mine = self._owned(flow)
         line = t.deadline.alias("d")
         late = [line.c.due < self.view.now, *_waits(line)]
-        statement = select(*columns, line.c.name.label("line"), line.c.run.label("run"))
+        statement = select(*columns, line.c.name.label("line"), line.c.run.label("run"), line.c.due.label("due"))
         return statement.select_from(line.join(c, c.c.id == line.c.case)).where(*late, *mine), None
 
     def _rung(self, flow: Flow) -> Question:
@@ -515,4 +515,11 @@ def first_of_each(hits: Iterable[Hit]) -> Iterator[tuple[int, list[Hit]]]:
     for hit in hits:
         by_owner.setdefault(hit.owner, []).append(hit)
     for owner in sorted(by_owner):
-        yield owner, sorted(by_owner[owner], key=lambda hit: hit.order)
+        yield owner, sorted(by_owner[owner], key=lambda hit: (hit.order, _came(hit)))
+
+
+def _came(hit: Hit) -> tuple[Any, ...]:
+    """What several hits of one kind are told apart by: no database gives their rows in an order of its own."""
+    if hit.kind == "missed":
+        return (hit.row.due, hit.row.line, hit.row.run)
+    return (hit.row.at, hit.row.place, hit.row.occurrence) if hit.kind == "timer" else ()

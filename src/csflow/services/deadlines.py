@@ -166,9 +166,9 @@ def judge(work: Work, row: CaseRow, line: Line, reasons: list[dict[str, object]]
 
 def judge_before(work: Work, row: CaseRow, at: Instant) -> None:
     """Judge what was due before ``at``: what happens to the case then can no longer drop it or let it stand still."""
-    for line in list(work.lines[row.id]):
-        if line.due is not None and line.due < at:
-            judge(work, row, line, [])
+    late = [(line.due, line.name, line.run, line) for line in work.lines[row.id] if line.due is not None and line.due < at]
+    for *_, line in sorted(late, key=lambda entry: entry[:3]):
+        judge(work, row, line, [])
 
 
 def meet(work: Work, row: CaseRow, line: Line, at: Instant) -> None:

@@ -155,7 +155,8 @@ class Work:
         for m in self.connection.execute(select(t.milestone).where(t.milestone.c.case.in_(wanted))):
             if m.current:
                 self.reached[m.case][(m.stay, m.name)] = m.at
-        for line in self.connection.execute(select(t.deadline).where(t.deadline.c.case.in_(wanted))):
+        d = t.deadline.c
+        for line in self.connection.execute(select(t.deadline).where(d.case.in_(wanted)).order_by(d.case, d.name, d.run)):
             self.lines[line.case].append(Line(**line._mapping))  # noqa: SLF001  # SQLAlchemy's public name for it
         self.know(loaded)
 
