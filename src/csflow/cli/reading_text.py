@@ -12,7 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from csflow.flow.definition import Definition, Label
+    from csflow.flow.definition import Definition, Effect, Flow, Label
 
 WIDE = 160  # columns where there is no terminal to fit into
 COLOURS = {"true": "green", "false": "red", "unknown": "yellow"}
@@ -47,6 +47,13 @@ class Words:
         found = own.get(name) or known.milestones.get(name)
         return self._of(found.label, name) if found is not None else name
 
+    def task(self, flow: str, name: str) -> str:
+        """A task's label: that of the effect which opens it."""
+        known = self.definition.flows.get(flow)
+        effects = _effects(known) if known is not None else ()
+        found = next((one for one in effects if (one.verb, one.target) == ("task", name)), None)
+        return self._of(found.label, name) if found is not None else name
+
     def role(self, name: str | None) -> str:
         """A role's label."""
         known = self.definition.roles.get(name or "")
@@ -55,6 +62,18 @@ class Words:
     def named(self, label: str, name: str) -> str:
         """A label with its id behind it, once where they are the same."""
         return label if label == name else f"{label} [{name}]"
+
+
+def _effects(flow: Flow) -> Iterator[Effect]:
+    yield from (*flow.do, *flow.overdue)
+    for milestone in flow.milestones.values():
+        yield from milestone.do
+    for stage in flow.stages.values():
+        yield from stage.do
+        for one in (stage, *stage.milestones.values()):
+            yield from (*one.do, *(one.deadline.overdue if one.deadline is not None else ()))
+        for way in stage.transitions:
+            yield from way.do
 
 
 def _console() -> Console:
@@ -172,7 +191,7 @@ def _case(case: dict[str, Any], words: Words) -> Iterator[str]:
     for task in case["tasks"]:
         due = f", due {task['due']}" if task["due"] else ""
         late = " [red]overdue[/]" if task["overdue"] else ""
-        yield f"  task {escape(task['label'] or task['name'])} for {escape(words.role(task['role']))}{due}{late}"
+        yield f"  task {escape(words.task(case['flow'], task['name']))} for {escape(words.role(task['role']))}{due}{late}"
     for way in case["transitions"]:
         yield from _way(case, way, words)
     yield from _next(case, words)

@@ -232,4 +232,4 @@ class _Asker:
         statement = select(status, func.count(literal(1))).group_by(status).order_by(status)
         if self.names is not None:
             statement = statement.join(t.case, t.case.c.id == t.outbox.c.case).where(*self._mine())
-        return dict(self.connection.execute(statement).tuples().all())
+        return {row[0]: row[1] for row in self.connection.execute(statement)}

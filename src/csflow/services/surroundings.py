@@ -112,7 +112,7 @@ class Around:
         text = self._text
         return [
             {
-                "name": task.name, "number": task.number, "label": task.label, "role": task.role, "person": task.person,
+                "name": task.name, "number": task.number, "role": task.role, "person": task.person,
                 "opened": text(task.opened_at), "due": text(task.due),
                 "overdue": task.due is not None and task.due < self.view.now,
             }
