@@ -78,6 +78,11 @@ subject: contact
 fields: {words: text}
 stages: {new: {transitions: {done: {trigger: greeted, when: contact.name is known}}}, done: good}
 """
+PROGRAM = """
+flow: program
+subject: organisation
+stages: {prepare: {transitions: {mature: {trigger: grown}}}, mature: good}
+"""
 ZONE = Zone("Europe/Berlin")
 MONDAY = day("2026-03-02")
 
@@ -92,6 +97,7 @@ class Hand:
 
     def __init__(self, database: str, folder: Any) -> None:
         files = {"csflow": PROJECT, "care": CARE, "complaint": COMPLAINT, "renewal": RENEWAL, "greeting": GREETING}
+        files["program"] = PROGRAM
         for name, text in files.items():
             (folder / f"{name}.yaml").write_text(text, "utf-8")
         self.folder = folder

@@ -212,6 +212,13 @@ def test_a_word_about_a_contact_reaches_the_case_about_that_contact(hand):
     assert result["moved"][0]["subject"] == {"kind": "contact", "id": "P-1"}
 
 
+def test_the_organisation_itself_has_cases_and_hears_words(hand):
+    hand.open("program", "organisation")
+    assert hand.say("grown", "organisation")["moved"][0]["case"] == "program/organisation/1"
+    with pytest.raises(UsageError, match="'C-1' is not the organisation"):
+        hand.open("program", "C-1")
+
+
 def test_a_word_said_earlier_than_the_case_entered_its_stage_is_refused(hand):
     hand.open(act=hand.act(days=3))
     before = hand.snapshot()

@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from csflow.errors import RefusedError, UsageError
 from csflow.flow.machine import FlowMachine
-from csflow.services.changed import unpin
 from csflow.services import deadlines, effects, moving, triggers
+from csflow.services.changed import unpin
 from csflow.services.meaning import Meant, find_case, find_customer, find_meant, find_subject, is_case, near
 from csflow.services.stating import Stored, plain, stored_fields
 from csflow.services.views import number_names, see

@@ -58,6 +58,8 @@ def find_subject(connection: Connection, said: str, kind: str = "customer") -> M
         row = connection.execute(select(t.organisation.c.id, t.organisation.c.key)).first()
         if row is None:
             raise UsageError("the organisation is not known yet: run csflow advance once")
+        if said not in ("organisation", row.key):
+            raise UsageError(f"'{said}' is not the organisation: write organisation")
         return Meant("organisation", row.id, row.key, None)
     return _contract(connection, said) if kind == "contract" else _one_of(connection, kind, said)
 

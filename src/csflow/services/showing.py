@@ -207,8 +207,8 @@ def _metrics(work: Work, meant: Meant, contract: int | None) -> dict[str, Any]:
 
 def _cases(work: Work, meant: Meant) -> list[dict[str, Any]]:
     c = t.case.c
-    rows = work.connection.execute(select(c.id).where(c.customer == meant.id)).scalars().all()
-    work.load(row for row in rows if _known(work, row))
+    rows = work.connection.execute(select(c.id, c.flow).where(c.customer == meant.id)).all()
+    work.load(row.id for row in rows if row.flow in work.view.definition.flows)
     cases = sorted(work.rows.values(), key=lambda row: (row.ended is not None, row.opened_at, row.flow, row.number))
     return [
         {
@@ -219,11 +219,6 @@ def _cases(work: Work, meant: Meant) -> list[dict[str, Any]]:
         }
         for row in cases
     ]
-
-
-def _known(work: Work, case: int) -> bool:
-    flow = work.connection.execute(select(t.case.c.flow).where(t.case.c.id == case)).scalar()
-    return flow in work.view.definition.flows
 
 
 def customer_file(
