@@ -15,7 +15,7 @@ FEATURE = "booking"
 
 
 def bookings(batch: Batch) -> dict[str, float]:
-    """Bookings of each clinic in the metric's window; a clinic without a row booked nothing, because its source did report."""
+    """Bookings of each clinic in the window; one without a row booked nothing, because its source did report."""
     return {
         clinic: sum(row.count or 0.0 for row in batch.usage.get(clinic, ()) if row.feature == FEATURE)
         for clinic in batch.subjects

@@ -104,7 +104,7 @@ class Clinic:
         age = week - self.joins - KINDS[self.kind][1]
         if age < 0 or week in self.away or (self.gone is not None and week >= self.gone):
             return 0.0
-        grown = min(1.0, 0.4 + age / 10) * KINDS[self.kind][2]
+        grown = min(1.0, 0.55 + age / 10) * KINDS[self.kind][2]
         if self.kind == "fading":
             return max(0.0, grown * (1.0 - max(0, age - 24) / 16))
         return grown
@@ -115,8 +115,8 @@ def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]
 
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
-    dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. The next week's words
-    and acts answer them.
+    dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. What is said and
+    done the next week answers them.
     """
     chance = random.Random(f"{seed}/{customers}")
     clinics = [_clinic(chance, number, customers) for number in range(customers)]
@@ -180,16 +180,20 @@ def _live(chance: random.Random, clinic: Clinic, week: int, monday: date, files:
 def _join(chance: random.Random, clinic: Clinic, monday: date, files: dict[str, Rows]) -> None:
     files["customers.csv"].append(
         {"company_id": clinic.id, "company": f"Clinic {clinic.number + 1} (generated)",
-         "sign_date": f"{monday:%d/%m/%Y}", "type": "C" if clinic.chain else "S", "seller": chance.choice(["tang", "he"])}
+         "sign_date": f"{monday:%d/%m/%Y}", "type": "C" if clinic.chain else "S",
+         "seller": chance.choice(["tang", "he"])}
     )  # fmt: skip
     _sign(clinic, monday + timedelta(days=1), monday, files)
     files["contacts.csv"].append(_contact(chance, clinic, clinic.joins))
 
 
 def _contact(chance: random.Random, clinic: Clinic, week: int) -> dict[str, Any]:
-    mood = "for" if clinic.use(week) > 0.6 or week == clinic.joins else "neutral" if chance.random() < 0.8 else "against"
+    mood = (
+        "for" if clinic.use(week) > 0.6 or week == clinic.joins else "neutral" if chance.random() < 0.8 else "against"
+    )
     return {
-        "contact": f"{clinic.id}-owner", "clinic": clinic.id, "name": f"Owner of clinic {clinic.number + 1} (generated)",
+        "contact": f"{clinic.id}-owner", "clinic": clinic.id,
+        "name": f"Owner of clinic {clinic.number + 1} (generated)",
         "post": "owner", "level": 1, "role": "decides", "attitude": mood, "gone": "false",
     }  # fmt: skip
 
@@ -261,7 +265,7 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
         )  # fmt: skip
     if flow == "renewal" and not _stays(clinic) and clinic.ends < monday:
         cause = "closed" if clinic.kind == "closing" else "value"
-        _say(clinic, flow, "lost", monday, files, case=name, cause=cause)
+        _say(clinic, flow, "lost", monday, files, cause=cause)
         return
     if (flow, stage) == ("lifecycle", "churned"):
         if clinic.kind in {"fading", "light"} and case["weeks"] == 8:
@@ -277,9 +281,7 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
 def _work(chance: random.Random, case: Case) -> Rows:
     """The tasks that are done this week, and the offer that is written."""
     done = [task for task in case["tasks"] if chance.random() < (0.9 if task == "approve" else 0.5)]
-    acts: Rows = [
-        {"case": case["case"], "by": "zhao" if task == "approve" else "chen", "task": task} for task in done
-    ]
+    acts: Rows = [{"case": case["case"], "by": "zhao" if task == "approve" else "chen", "task": task} for task in done]
     if (case["flow"], case["stage"]) in OFFERS and case["weeks"] >= 1:
         acts.append({"case": case["case"], "by": "chen", "fields": OFFERS[(case["flow"], case["stage"])]})
     return acts

@@ -13,27 +13,27 @@ from csflow.errors import DefinitionError, UsageError
 from csflow.flow.files import PROJECT_FILE
 from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
 from csflow.plugins import local_plugins, make_manager, providers
+from csflow.services import acting, customers, showing, tasking
 from csflow.services.advance import Outcome, Request, advance
+from csflow.services.demo import DATA, Lived, Population, live
 from csflow.services.explain import Asked, explain
 from csflow.services.history import history
-from csflow.services.demo import DATA, Lived, Population, live
 from csflow.services.run import Ran, measure_alone, run
-from csflow.services import acting, customers, showing, tasking
 from csflow.services.status import status
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.values import Zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from csflow.flow.definition import Definition
+    from csflow.hookspecs import Provider
     from csflow.services.acting import Act, Word
     from csflow.services.customers import Done, Said
     from csflow.services.tasking import Answer, Wanted
-    from csflow.values import Day, Instant
-    from csflow.hookspecs import Provider
     from csflow.services.work import Tell
+    from csflow.values import Day, Instant
 
 VERSION = "0.1.0"
 

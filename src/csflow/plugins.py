@@ -21,7 +21,7 @@ POPULATION = "population.py"  # who lives in a project's demo: read by `demo` al
 
 
 def make_manager(plugins: Iterable[tuple[str, Any]], *, off: Iterable[str] = ()) -> pluggy.PluginManager:
-    """A manager that knows csflow's hooks, these plugins (name, module) and the installed ones, but those switched off."""
+    """A manager that knows csflow's hooks, these plugins (name, module), the installed ones, none switched off."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     for name in off:
@@ -48,7 +48,7 @@ def import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own mistake: named, never a traceback
+    except (Exception, SystemExit) as error:  # a plugin's own mistake: named, never a traceback
         del sys.modules[name]
         raise UsageError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
     return module

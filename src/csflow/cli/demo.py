@@ -23,9 +23,13 @@ BAR = 24
 
 @click.command(epilog="Example:  csflow demo   or   csflow demo try-it --customers 50 --seed 7")
 @click.argument("folder", metavar="[DIR]", default="csflow-demo", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--customers", default=160, show_default=True, type=click.IntRange(1, 100_000), help="How many to generate.")
+@click.option(
+    "--customers", default=160, show_default=True, type=click.IntRange(1, 100_000), help="How many to generate."
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
-@click.option("--from", "pack", default=PACK, show_default=True, metavar="PACK", help="The pack whose population lives there.")
+@click.option(
+    "--from", "pack", default=PACK, show_default=True, metavar="PACK", help="The pack whose population lives there."
+)
 @click.option("--force", is_flag=True, help="Remove a former demo in DIR first.")
 def demo(folder: Path, customers: int, seed: int, pack: str, force: bool) -> int:
     """Make a project with generated customers and let it live through two years, week by week.
@@ -69,14 +73,14 @@ def _summary(app: Csflow, folder: Path, lived: Lived) -> None:
     from csflow.services.demo import standing  # noqa: PLC0415  # SQLAlchemy comes with it
 
     until = app.zone.text(lived.until)[:10]
-    counts = lived.counts
+    counts, lines = lived.counts, standing(app.store, app.definition)
     click.echo(
         f"\n{lived.weeks} weeks until {until}: {lived.rows:,} rows imported, {counts['opened']:,} cases opened, "
-        f"{counts['moved']:,} moves, {counts['missed']:,} deadlines missed, {counts['messages']:,} messages written"
+        f"{sum(line.moves for line in lines):,} moves, {counts['missed']:,} deadlines missed, "
+        f"{counts['messages']:,} messages written"
     )
-    lines = standing(app.store, app.definition)
     for flow in dict.fromkeys(line.flow for line in lines):
-        _flow(app, lived, [line for line in lines if line.flow == flow])
+        _flow(app, [line for line in lines if line.flow == flow])
     if lived.rejected or lived.failed:
         click.echo(f"\n{lived.rejected:,} rows were refused, {len(lived.failed):,} words or cases failed:")
         for failure in lived.failed[:5]:
@@ -86,17 +90,17 @@ def _summary(app: Csflow, folder: Path, lived: Lived) -> None:
         click.echo(f"  {command}")
 
 
-def _flow(app: Csflow, lived: Lived, lines: list[Standing]) -> None:
+def _flow(app: Csflow, lines: list[Standing]) -> None:
     flow = app.definition.flows[lines[0].flow]
     label = flow.label.get("en") or next(iter(flow.label.values()), flow.name)
     click.echo(f"\n{label} ({flow.name})")
     most = max(line.cases for line in lines)
     for line in lines:
         end = {"good": " ✓", "bad": " ✗"}.get(flow.stages[line.stage].end or "", "")
-        overdue = f", {line.overdue} overdue" if line.overdue else ""
+        overdue = f"  {line.overdue} overdue" if line.overdue else ""
         bar = "█" * round(BAR * line.cases / most) if most else ""
-        moved = f"{lived.reached[(flow.name, line.stage)]:,} moved here"
-        click.echo(f"  {line.stage + end:<16} {line.cases:>6,}  {bar:<{BAR}} {moved}{overdue}")
+        moves = f"{line.moves:,} moves here" if line.moves else ""
+        click.echo(f"  {line.stage + end:<16} {line.cases:>6,}  {bar:<{BAR}} {moves}{overdue}".rstrip())
 
 
 def _next(app: Csflow, folder: Path, until: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import ExitStack
 from difflib import get_close_matches
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
@@ -40,7 +40,11 @@ def pass_options(function: F) -> F:
         click.option("--full", is_flag=True, help="Ask everything of everybody, not only where something changed."),
         click.option("--dry-run", is_flag=True, help="Do everything, say what came of it, and take it back."),
         click.option(
-            "--wait", metavar="10m", default="10m", show_default=True, help="How long to wait for another pass: 30s, 10m, 1h."
+            "--wait",
+            metavar="10m",
+            default="10m",
+            show_default=True,
+            help="How long to wait for another pass: 30s, 10m, 1h.",
         ),
         click.option("--no-wait", is_flag=True, help="Do not wait for another pass: exit code 4 at once."),
         click.option("--detailed-exitcode", is_flag=True, help="Exit code 5 when something was (or would be) changed."),
@@ -67,7 +71,7 @@ def subject_options(function: F) -> F:
 @click.command(epilog="Example:  csflow measure --as-of 2026-01-31")
 @pass_options
 @click.pass_obj
-def measure(here: Here, **said: Any) -> int:
+def measure(here: Here, /, **said: Any) -> int:
     """Compute the metrics, and write those that changed.
 
     Exit code 1 when a plugin failed: its metrics keep their last values, the others are computed.
@@ -87,11 +91,11 @@ def measure(here: Here, **said: Any) -> int:
 @subject_options
 @pass_options
 @click.pass_obj
-def advance(here: Here, **said: Any) -> int:
+def advance(here: Here, /, **said: Any) -> int:
     """Move every case that its flow says is to move: all that is due, or only the named customers'.
 
-    What was done once is not done again: the same pass twice changes nothing. Exit code 1 when a case failed (the others
-    went on), 4 when another pass runs.
+    What was done once is not done again: the same pass twice changes nothing. Exit code 1 when a case failed (the
+    others went on), 4 when another pass runs.
     """
     app = here.open()
     request = _request(app, said)
@@ -105,7 +109,7 @@ def advance(here: Here, **said: Any) -> int:
 @subject_options
 @pass_options
 @click.pass_obj
-def run(here: Here, **said: Any) -> int:
+def run(here: Here, /, **said: Any) -> int:
     """Measure, then advance, both at one moment: what a night's script calls."""
     app = here.open()
     request = _request(app, said)
@@ -161,7 +165,7 @@ class Report:
         self._told = 0
         self._terminal = sys.stderr.isatty()
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -234,7 +238,7 @@ class Report:
             click.echo(f"  and {len(outcome.failed) - SHOWN} more that failed")
 
     def _clear(self) -> None:
-        if self._terminal and self._told >= 100:  # noqa: PLR2004  # as often as `tell` writes
+        if self._terminal and self._told >= 100:  # as often as `tell` writes
             click.echo("\r\033[K", nl=False, err=True)
             self._told = 0
 

@@ -58,14 +58,13 @@ class Population:
 
 @dataclass(slots=True)
 class Lived:
-    """What the weeks were: rows imported, entries of all passes by kind, moves by flow and stage they led to."""
+    """What the weeks were: rows imported and refused, entries of all passes by kind, words and cases that failed."""
 
     weeks: int = 0
     rows: int = 0
     rejected: int = 0
     until: Instant = 0
     counts: Counter[str] = field(default_factory=Counter)
-    reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -84,7 +83,7 @@ def make_project(folder: Path, pack: Path, *, note: str) -> None:
 
 
 def clear(folder: Path, *, force: bool) -> None:
-    """Remove a former demo when told to, and nothing else. UsageError when the folder holds anything that is to stay."""
+    """Remove a former demo when told to, and nothing else. UsageError when the folder holds what is to stay."""
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / MARK).is_file():
@@ -92,7 +91,9 @@ def clear(folder: Path, *, force: bool) -> None:
     if not force:
         raise UsageError(f"{folder} holds a former demo: csflow demo {folder} --force makes it anew")
     for name in OWN:  # what somebody put beside it stays
-        shutil.rmtree(folder / name, ignore_errors=True) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / name, ignore_errors=True) if (folder / name).is_dir() else (folder / name).unlink(
+            missing_ok=True
+        )
 
 
 def population_of(folder: Path, *, seed: int, customers: int) -> Population:
@@ -191,10 +192,8 @@ def _act(store: Store, definition: Definition, acts: Rows, now: Instant, lived: 
 
 
 def _counting(lived: Lived) -> Callable[[str, dict[str, Any]], None]:
-    def tell(kind: str, entry: dict[str, Any]) -> None:
+    def tell(kind: str, _entry: dict[str, Any]) -> None:
         lived.counts[kind] += 1
-        if kind == "moved":
-            lived.reached[(entry["flow"], entry["to"])] += 1
 
     return tell
 
@@ -210,11 +209,24 @@ def _cases(store: Store, definition: Definition, now: Instant) -> Rows:
     c, owner, k = t.case.c, t.customer, t.task.c
     with store.reading() as connection:
         waiting: dict[int, list[str]] = {}
-        for number, name in connection.execute(select(k.case, k.name).where(k.done_at.is_(None)).order_by(k.case, k.name)):
+        for number, name in connection.execute(
+            select(k.case, k.name).where(k.done_at.is_(None)).order_by(k.case, k.name)
+        ):
             waiting.setdefault(number, []).append(name)
         found = connection.execute(
-            select(c.id, c.flow, c.subject, c.number, c.stage, c.entered_at, owner.c.key, t.contract.c.key.label("contract"))
-            .select_from(t.case.join(owner, owner.c.id == c.customer).outerjoin(t.contract, t.contract.c.id == c.subject))
+            select(
+                c.id,
+                c.flow,
+                c.subject,
+                c.number,
+                c.stage,
+                c.entered_at,
+                owner.c.key,
+                t.contract.c.key.label("contract"),
+            )
+            .select_from(
+                t.case.join(owner, owner.c.id == c.customer).outerjoin(t.contract, t.contract.c.id == c.subject)
+            )
             .order_by(c.flow, owner.c.key, c.subject, c.number)
         ).all()
     alive = set(going)
@@ -230,12 +242,13 @@ def _cases(store: Store, definition: Definition, now: Instant) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many cases stand in a stage, and how many of them have a deadline missed and not met since."""
+    """How many cases stand in a stage, how many of them are overdue, and how many moves led there."""
 
     flow: str
     stage: str
     cases: int
     overdue: int
+    moves: int
 
 
 def standing(store: Store, definition: Definition) -> list[Standing]:
@@ -243,16 +256,20 @@ def standing(store: Store, definition: Definition) -> list[Standing]:
     c, line = t.case.c, t.deadline.c
     late = exists(select(literal(1)).where(line.case == c.id, line.missed.is_not(None), line.met.is_(None)))
     overdue = func.sum(case((late & c.ended.is_(None), 1), else_=0))
+    counted = select(c.flow, c.stage, func.count(), overdue).group_by(c.flow, c.stage)
+    h = t.history.c
+    moves = (
+        select(c.flow, h.target, func.count())
+        .select_from(t.history.join(t.case, c.id == h.case))
+        .where(h.kind == "moved")
+        .group_by(c.flow, h.target)
+    )
     with store.reading() as connection:
-        found = {
-            (flow, stage): (cases, late)
-            for flow, stage, cases, late in connection.execute(
-                select(c.flow, c.stage, func.count(), overdue).group_by(c.flow, c.stage)
-            )
-        }
+        found = {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(counted)}
+        moved = {(row[0], row[1]): row[2] for row in connection.execute(moves)}
     used = {flow for flow, _ in found}
     return [
-        Standing(flow.name, stage, *found.get((flow.name, stage), (0, 0)))
+        Standing(flow.name, stage, *found.get((flow.name, stage), (0, 0)), moved.get((flow.name, stage), 0))
         for flow in definition.flows.values()
         for stage in flow.stages
         if flow.name in used

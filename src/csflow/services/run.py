@@ -1,4 +1,4 @@
-"""A measure and the pass after it at one moment, under one lock; as a dry run, in one transaction that is rolled back."""
+"""A measure and the pass after it at one moment, under one lock; a dry run is one transaction that is rolled back."""
 
 from __future__ import annotations
 
