@@ -264,6 +264,10 @@ class Work:
                 .values(current=0)
             )
             self.connection.execute(older, stale)
+        over = self.pending.pop("over", None)
+        if over:  # nobody has anything left to do in a case that ended
+            left = update(t.task).where(t.task.c.case == bindparam("own_case"), t.task.c.done_at.is_(None))
+            self.connection.execute(left.values(done_at=bindparam("at"), outcome="not_applicable"), over)
         for table in ("milestone", "history", "task", "outbox", "inbox", "timer"):
             rows = self.pending.pop(table, None)
             if rows:
