@@ -47,8 +47,12 @@ def test_stages_stand_in_their_order_with_cases_overdue_ones_and_median_days(bus
     stages = {stage["name"]: (stage["cases"], stage["overdue"], stage["median_days"]) for stage in care["stages"]}
     # start: entered on the 5th, 5th and 15th – the middle one 31 days before 5 February; grown: the 7th
     assert stages == {
-        "start": (3, 2, 31.0), "grown": (1, 0, 29.0), "asleep": (0, 0, None), "ending": (0, 0, None), "lost": (0, 0, None),
-    }  # fmt: skip
+        "start": (3, 2, 31.0),
+        "grown": (1, 0, 29.0),
+        "asleep": (0, 0, None),
+        "ending": (0, 0, None),
+        "lost": (0, 0, None),
+    }
     assert list(stages) == ["start", "grown", "asleep", "ending", "lost"]
 
 
@@ -81,8 +85,11 @@ def test_open_tasks_are_counted_by_role(busy):
 def test_the_stuck_are_the_overdue_first_then_the_longest(busy):
     found = told(busy, stuck=4)["stuck"]
     assert [(one["case"], one["overdue"], one["days"]) for one in found] == [
-        ("care/C-1/1", True, 31.0), ("care/C-3/1", True, 31.0), ("care/C-2/1", False, 29.0), ("care/C-4/1", False, 21.0),
-    ]  # fmt: skip
+        ("care/C-1/1", True, 31.0),
+        ("care/C-3/1", True, 31.0),
+        ("care/C-2/1", False, 29.0),
+        ("care/C-4/1", False, 21.0),
+    ]
     assert (found[0]["customer"], found[0]["name"], found[0]["stage"]) == ("C-1", "C-1 & Co", "start")
 
 

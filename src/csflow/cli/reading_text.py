@@ -65,15 +65,16 @@ class Words:
 
 
 def _effects(flow: Flow) -> Iterator[Effect]:
+    milestones = [*flow.milestones.values(), *(m for stage in flow.stages.values() for m in stage.milestones.values())]
     yield from (*flow.do, *flow.overdue)
-    for milestone in flow.milestones.values():
-        yield from milestone.do
     for stage in flow.stages.values():
         yield from stage.do
-        for one in (stage, *stage.milestones.values()):
-            yield from (*one.do, *(one.deadline.overdue if one.deadline is not None else ()))
         for way in stage.transitions:
             yield from way.do
+    for milestone in milestones:
+        yield from milestone.do
+    for deadline in (*(stage.deadline for stage in flow.stages.values()), *(m.deadline for m in milestones)):
+        yield from deadline.overdue if deadline is not None else ()
 
 
 def _console() -> Console:
@@ -191,7 +192,8 @@ def _case(case: dict[str, Any], words: Words) -> Iterator[str]:
     for task in case["tasks"]:
         due = f", due {task['due']}" if task["due"] else ""
         late = " [red]overdue[/]" if task["overdue"] else ""
-        yield f"  task {escape(words.task(case['flow'], task['name']))} for {escape(words.role(task['role']))}{due}{late}"
+        label, role = words.task(case["flow"], task["name"]), words.role(task["role"])
+        yield f"  task {escape(label)} for {escape(role)}{due}{late}"
     for way in case["transitions"]:
         yield from _way(case, way, words)
     yield from _next(case, words)
