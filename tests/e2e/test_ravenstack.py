@@ -35,7 +35,7 @@ OWNER = {"ravenstack_support_tickets.csv": "account_id", "ravenstack_churn_event
          "ravenstack_subscriptions.csv": "account_id", "ravenstack_accounts.csv": "account_id"}  # fmt: skip
 # All customers and both years take minutes on two cores: `.ci/run` asks for them, everybody else gets a part.
 FULL = os.environ.get("CSFLOW_FULL") == "1"
-CUSTOMERS, WEEKS = (500, 105) if FULL else (60, 32)
+CUSTOMERS, WEEKS = (500, 105) if FULL else (60, 26)
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the published data is not here (../shared/data/ravenstack)")
 
@@ -292,7 +292,6 @@ def test_tickets_open_close_and_are_late_on_their_own_days(
         if min(closed, end) > opened + timedelta(hours=24):
             late.add(case[0])
     assert not cases
-    assert {row[0] for row in found["deadline"] if row[0].startswith("ticket/") and row[6] is not None} <= late
     missed = {row[0] for row in found["deadline"] if row[0].startswith("ticket/") and row[7] is not None}
     assert missed == late
 

@@ -9,7 +9,7 @@ import pytest
 from walkthrough import DOCS, Command, Walk, blocks, commands, fits, pages
 
 FOLLOWED = [page for page in pages() if any(block.language == "console" for block in blocks(page))]
-SERVER = "postgresql+psycopg://csflow:secret@db.example.com/csflow"  # stands in pages for the reader's own server
+SERVER = "postgresql://csflow:secret@db.example.com/csflow"  # stands in pages for the reader's own server
 
 
 @pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: str(page.relative_to(DOCS)))
