@@ -60,7 +60,7 @@ def population(customers: int) -> Path:
 def copy(customers: int, name: str) -> Path:
     """A fresh copy, read once so that it is warm."""
     path = folder() / f"{name}.db"
-    for end in ("", "-wal", "-shm", ".pass.lock"):
+    for end in ("", "-wal", "-shm", ".lock"):
         Path(f"{path}{end}").unlink(missing_ok=True)
     shutil.copyfile(population(customers), path)
     with path.open("rb") as file:
@@ -80,6 +80,7 @@ def _make(path: Path, customers: int, found: Definition) -> None:
     numbers = dict(raw.execute("select name, id from name where kind = 'metric'"))
     people = _people(customers)
     raw.execute("insert into definition (hash, body, as_of) values (?, '{}', ?)", (found.hash, YESTERDAY))
+    raw.execute("insert into meta (key, value) values ('definition', ?)", (found.hash,))
     raw.execute("insert into run (verb, as_of, recorded, finished) values ('pass', ?, ?, 1)", (YESTERDAY, YESTERDAY))
     _write_subjects(raw, people)
     for place, metric in enumerate(r.METRICS):

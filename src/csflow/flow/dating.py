@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow import nodes as n
 from csflow.values import Instant, Length, add
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from csflow.flow.moments import Moment
     from csflow.flow.types import Fact
 
@@ -24,6 +24,9 @@ class _Known:
     happened: Callable[[Fact], Instant | None]
     held_since: Callable[[n.Condition], Instant | None]
     moment: Moment
+
+
+_Dater = Callable[[_Known], Instant | None]
 
 
 def when_true(
@@ -43,27 +46,70 @@ def when_true(
     anything else from its newest fact.
     What cannot be dated dates from the moment.
     """
-    found = _date(node, _Known(truth, value, happened, held_since, moment))
-    return moment.now if found is None else min(found, moment.now)
+    return dater(node)(truth=truth, value=value, happened=happened, held_since=held_since, moment=moment)
 
 
-def _date(node: n.Node, known: _Known) -> Instant | None:
+def dater(node: n.Node) -> Callable[..., Instant]:
+    """As ``when_true`` with the condition looked through once, for many rows."""
+    find = _dater(node)
+
+    def date(
+        *,
+        truth: Callable[[n.Node], bool | None],
+        value: Callable[[Fact], Any],
+        happened: Callable[[Fact], Instant | None],
+        held_since: Callable[[n.Condition], Instant | None],
+        moment: Moment,
+    ) -> Instant:
+        found = find(_Known(truth, value, happened, held_since, moment))
+        return moment.now if found is None else min(found, moment.now)
+
+    return date
+
+
+def _dater(node: n.Node) -> _Dater:
     if isinstance(node, n.And):
-        dates = [_date(item, known) for item in node.items]
-        return None if None in dates else max(date for date in dates if date is not None)
+        return _latest([_dater(item) for item in node.items])
     if isinstance(node, n.Or):
-        true_ones = [_date(item, known) for item in node.items if known.truth(item)]
-        dated = [date for date in true_ones if date is not None]
-        return min(dated) if dated else None
+        return _earliest([(item, _dater(item)) for item in node.items])
     if isinstance(node, n.Elapsed):
-        return _came(node, known)
+        return lambda known: _came(node, known)
     if isinstance(node, n.Held):
-        since = known.held_since(node.condition)
-        return None if since is None else _passed(since, node.length, known.moment, day=False)
+        return lambda known: _held(node, known)
     if any(isinstance(part, n.Aggregate | n.Clockface | n.Held | n.Elapsed) for part in node.walk()):
-        return None
-    dates = [known.happened(part.fact) for part in node.walk() if isinstance(part, n.Read)]
-    return None if not dates or None in dates else max(date for date in dates if date is not None)
+        return lambda _: None
+    facts = [part.fact for part in node.walk() if isinstance(part, n.Read)]
+    return _latest([partial(_happened, fact) for fact in facts]) if facts else lambda _: None
+
+
+def _latest(daters: list[_Dater]) -> _Dater:
+    def find(known: _Known) -> Instant | None:
+        newest: Instant | None = None
+        for dated in daters:
+            date = dated(known)
+            if date is None:
+                return None
+            newest = date if newest is None or date > newest else newest
+        return newest
+
+    return find
+
+
+def _earliest(daters: list[tuple[n.Node, _Dater]]) -> _Dater:
+    def find(known: _Known) -> Instant | None:
+        dates = [dated(known) for item, dated in daters if known.truth(item)]
+        return min((date for date in dates if date is not None), default=None)
+
+    return find
+
+
+def _happened(fact: Fact, known: _Known) -> Instant | None:
+    return known.happened(fact)
+
+
+def _held(node: n.Held, known: _Known) -> Instant | None:
+    since = known.held_since(node.condition)
+    return None if since is None else _passed(since, node.length, known.moment, day=False)
 
 
 def _came(node: n.Elapsed, known: _Known) -> Instant | None:

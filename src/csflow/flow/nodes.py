@@ -7,6 +7,7 @@ number, a time an instant, booleans bool, words text. ``None`` is unknown. ``at`
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING
 
 from csflow.flow.types import BOOLEAN, DATE, NUMBER, TIME, Fact, Type
@@ -26,14 +27,19 @@ class Node:
 
     def parts(self) -> Iterator[Node]:
         """The nodes directly below, in the order they are written."""
-        for spec in fields(self):
-            yield from _nodes(getattr(self, spec.name))
+        for name in _names(type(self)):
+            yield from _nodes(getattr(self, name))
 
     def walk(self) -> Iterator[Node]:
         """The node and all below it."""
         yield self
         for part in self.parts():
             yield from part.walk()
+
+
+@cache
+def _names(kind: type[Node]) -> tuple[str, ...]:
+    return tuple(spec.name for spec in fields(kind))
 
 
 def _nodes(value: object) -> Iterator[Node]:

@@ -23,14 +23,14 @@ from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
-from csflow.store.insertion import insert_into
+from csflow.store.insertion import among, insert_into
 from csflow.store.locking import pass_lock
 from csflow.store.opening import Store
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, last_pass, touch
 from csflow.values import Instant, Zone
 
-CHUNK = 300  # cases a transaction
+CHUNK = 500  # hits a transaction
 HOPS = 100
 UNKNOWNS = "unknown_at_last_pass"  # key in `meta`
 
@@ -392,7 +392,7 @@ class _Application:
         h = t.history.c
         found = self.work.connection.execute(
             select(h.case, h.target, h.place).where(
-                h.case.in_(ids), h.at == self.work.view.now, h.kind.in_(("opened", "moved"))
+                among(h.case, ids), h.at == self.work.view.now, h.kind.in_(("opened", "moved"))
             )
         )
         return {(case, target): place or "" for case, target, place in found}

@@ -184,6 +184,7 @@ class Asker:
 
         def question() -> Question:
             statement, evidence = build()
+            assert isinstance(statement, Select)  # noqa: S101  # only `_occupied` is a union
             owner = statement.selected_columns["owner"] + 0  # no index is walked just to have the order
             if windowed:
                 statement = statement.where(owner >= bindparam("after", 0, BigInteger))
@@ -290,7 +291,7 @@ class Asker:
         c = t.case.alias("c")
         has_customer = flow.subject in ("customer", "contract", "contact")
         owner = (c.c.customer if has_customer else c.c.subject).label("owner")
-        columns = [owner, c.c.id.label("case_id"), c.c.version.label("version")]
+        columns: list[Column] = [owner, c.c.id.label("case_id"), c.c.version.label("version")]
         mine = self.scope.limits(flow.subject, c.c.subject, c.c.customer if has_customer else None, timed=True)
         # Few are due: they are found by their time, each with its case, never case by case.
         name = c.c.flow if self.scope.customers is not None else Unindexed(c.c.flow)

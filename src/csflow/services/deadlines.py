@@ -42,6 +42,14 @@ def spec_of(flow: Flow, name: str) -> Spec | None:
     return next((spec for spec in specs(flow) if spec.deadline.name == name), None)
 
 
+def _spec(work: Work, flow: Flow, name: str) -> Spec | None:
+    """As `spec_of`, for a chunk: a case's every deadline is looked up at its every entry."""
+    known = work.specs.get(flow.name)
+    if known is None:
+        known = work.specs[flow.name] = {spec.deadline.name: spec for spec in specs(flow)}
+    return known.get(name)
+
+
 def due_of(work: Work, due: Due, anchor: int | None, *, is_day: bool) -> Instant | None:
     """When it is due, counted from its anchor."""
     view = work.view
@@ -123,7 +131,7 @@ def _timer(work: Work, row: CaseRow, line: Line, place: str, at: Instant) -> Non
 def restart(work: Work, row: CaseRow, clock: int, at: Instant, anchors: dict[str, int | None]) -> None:
     """The clock's fact changed: the old run's open deadlines go, each is judged once more in the new run."""
     for line in work.lines[row.id]:
-        spec = spec_of(work.flow(row), line.name)
+        spec = _spec(work, work.flow(row), line.name)
         if line.waits and (spec is None or not spec.deadline.due.hangs_on_entering):
             line.dropped, line.changed = 1, True
     row.clock = clock
@@ -133,7 +141,7 @@ def restart(work: Work, row: CaseRow, clock: int, at: Instant, anchors: dict[str
 
 def follow(work: Work, row: CaseRow, line: Line, anchor: int | None) -> None:
     """The date a deadline hangs on moved: so does the deadline."""
-    spec = spec_of(work.flow(row), line.name)
+    spec = _spec(work, work.flow(row), line.name)
     if spec is None or not line.waits:
         return
     is_day = anchor is not None and abs(anchor) < 10_000_000
@@ -149,7 +157,7 @@ def follow(work: Work, row: CaseRow, line: Line, anchor: int | None) -> None:
 
 def judge(work: Work, row: CaseRow, line: Line, reasons: list[dict[str, object]]) -> None:
     """A deadline has passed unmet: write the miss, once, and let happen what the flow says."""
-    spec = spec_of(work.flow(row), line.name)
+    spec = _spec(work, work.flow(row), line.name)
     if spec is None or line.due is None or not line.waits or line.stopped is not None:
         return
     line.missed, line.changed = line.due, True
@@ -192,7 +200,7 @@ def met_by_milestone(work: Work, row: CaseRow, stage: Stage | None, milestone: s
         done = None not in dates
         at_last = max((date for date in dates if date is not None), default=at)
     for line in work.lines[row.id]:
-        spec = spec_of(flow, line.name)
+        spec = _spec(work, flow, line.name)
         if spec is None:
             continue
         if spec.milestone == milestone:
@@ -206,7 +214,7 @@ def met_by_move(work: Work, row: CaseRow, source: Stage, at: Instant) -> None:
     flow, target = work.flow(row), work.flow(row).stages[row.stage]
     aside = target.stops or target.end in ("bad", "neutral")
     for line in work.lines[row.id]:
-        spec = spec_of(flow, line.name)
+        spec = _spec(work, flow, line.name)
         if spec is None or line.met is not None or line.dropped:
             continue
         if spec.stage is None:
@@ -240,7 +248,7 @@ def drop_all(work: Work, row: CaseRow) -> None:
 def stop(work: Work, row: CaseRow, at: Instant, names: set[str] | None = None) -> None:
     """Let the deadlines (all, or those named) stand still."""
     for line in work.lines[row.id]:
-        spec = spec_of(work.flow(row), line.name)
+        spec = _spec(work, work.flow(row), line.name)
         if spec is not None and line.waits and line.stopped is None and (names is None or line.name in names):
             _stop(work, line, spec, at)
             work.change(row)
@@ -257,7 +265,7 @@ def _stop(work: Work, line: Line, spec: Spec, at: Instant) -> None:
 def resume(work: Work, row: CaseRow, at: Instant, names: set[str] | None = None) -> None:
     """Let them go on with the time that was left."""
     for line in work.lines[row.id]:
-        spec = spec_of(work.flow(row), line.name)
+        spec = _spec(work, work.flow(row), line.name)
         if spec is None or line.stopped is None or (names is not None and line.name not in names):
             continue
         if line.rest is not None:

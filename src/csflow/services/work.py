@@ -19,7 +19,7 @@ from csflow.flow.machine import FlowMachine
 from csflow.flow.types import WORDS, Type
 from csflow.services.views import View, present
 from csflow.store import tables as t
-from csflow.store.insertion import insert_into
+from csflow.store.insertion import among, insert_into
 from csflow.store.questions import Reason
 from csflow.store.touching import touch
 from csflow.values import Instant
@@ -139,6 +139,7 @@ class Work:
     pending: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     fields: list[FieldWrite] = field(default_factory=list)
     touched: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    specs: dict[str, dict[str, Any]] = field(default_factory=dict)  # flow → deadline → its spec, for `deadlines`
 
     def flow(self, row: CaseRow) -> Flow:
         """The flow of a case."""
@@ -149,15 +150,16 @@ class Work:
         wanted = sorted(set(ids) - set(self.rows))
         if not wanted:
             return
-        found = self.connection.execute(select(t.case).where(t.case.c.id.in_(wanted)).with_for_update())
+        found = self.connection.execute(select(t.case).where(among(t.case.c.id, wanted)).with_for_update())
         loaded = [CaseRow(values) for values in found]
         self.rows.update({row.id: row for row in loaded})
-        for m in self.connection.execute(select(t.milestone).where(t.milestone.c.case.in_(wanted))):
-            if m.current:
-                self.reached[m.case][(m.stay, m.name)] = m.at
-        d = t.deadline.c
-        for line in self.connection.execute(select(t.deadline).where(d.case.in_(wanted)).order_by(d.case, d.name, d.run)):
-            self.lines[line.case].append(Line(**line._mapping))  # noqa: SLF001  # SQLAlchemy's public name for it
+        m, d = t.milestone.c, t.deadline.c
+        current = select(m.case, m.stay, m.name, m.at).where(among(m.case, wanted), m.current == 1)
+        for case, stay, name, at in self.connection.execute(current):
+            self.reached[case][(stay, name)] = at
+        lines = select(t.deadline).where(among(d.case, wanted)).order_by(d.case, d.name, d.run)
+        for values in self.connection.execute(lines):
+            self.lines[values[0]].append(Line(*values))
         self.know(loaded)
 
     def know(self, rows: Iterable[CaseRow]) -> None:
@@ -171,12 +173,12 @@ class Work:
             table = getattr(t, kind)
             missing = sorted(x for x in ids if (kind, x) not in self.keys)
             if missing:
-                found = self.connection.execute(select(table.c.id, table.c.key).where(table.c.id.in_(missing)))
+                found = self.connection.execute(select(table.c.id, table.c.key).where(among(table.c.id, missing)))
                 self.keys.update({(kind, id_): key for id_, key in found})
         customers = sorted(by_kind["customer"])
         if customers:
-            found = self.connection.execute(select(t.assignment).where(t.assignment.c.customer.in_(customers)))
-            self.owners.update({(row.customer, row.role): row.person for row in found})
+            found = self.connection.execute(select(t.assignment).where(among(t.assignment.c.customer, customers)))
+            self.owners.update({(customer, role): person for customer, role, person in found})
 
     def know_subjects(self, words: Iterable[Any]) -> None:
         """Read the ids of the subjects that words in the inbox speak of."""

@@ -1,15 +1,45 @@
-"""INSERT … ON CONFLICT, which SQLAlchemy knows only for each database apart."""
+"""What SQLAlchemy writes differently for each database, or not at all: INSERT … ON CONFLICT, long lists of ids."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import BigInteger, ColumnElement, Text, literal
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection, Table
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that offers ``on_conflict_do_nothing`` and ``on_conflict_do_update`` on this connection's database."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def among(column: ColumnElement[Any], ids: Iterable[int]) -> ColumnElement[bool]:
+    """``column IN ids`` with the list as one bind parameter: the same statement for any number of ids."""
+    return column.bool_op("IN")(_Listed(literal(json.dumps(list(ids)), Text)))
+
+
+class _Listed(FunctionElement[Any]):
+    """The numbers of a JSON list as a subquery."""
+
+    inherit_cache = True
+    name = "listed"
+    type = BigInteger()
+
+
+@compiles(_Listed)
+def _json_list(element: _Listed, compiler: Any, **options: Any) -> str:
+    listed = compiler.process(element.clauses, **options)
+    return f"(SELECT value::bigint FROM json_array_elements_text(({listed})::json))"
+
+
+@compiles(_Listed, "sqlite")
+def _json_each(element: _Listed, compiler: Any, **options: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"

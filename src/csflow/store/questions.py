@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from csflow.flow import nodes as n
-from csflow.flow.dating import when_true
+from csflow.flow.dating import dater
 from csflow.flow.expressions import Expression
 from csflow.flow.types import BOOLEAN, Fact, Type
 from csflow.store.guards import Translator
@@ -56,7 +56,7 @@ class Prepared:
         """The rows; ``values`` for the bind parameters that change from one time to the next."""
         compiled = self._compiled
         bound = dict(compiled.params) | values
-        parameters: Any = tuple(bound[name] for name in compiled.positiontup or ()) if compiled.positional else bound  # type: ignore[attr-defined]
+        parameters: Any = tuple(bound[name] for name in compiled.positiontup or ()) if compiled.positional else bound
         return list(connection.exec_driver_sql(self._text, parameters).all())
 
 
@@ -74,12 +74,14 @@ class Evidence:
     """The columns that say why an expression is true, and how to read them from a row."""
 
     def __init__(self, reader: Reader, expression: Expression | None, *, dated: bool) -> None:
-        self._moment, self._dated = reader.moment, dated
+        self._moment = reader.moment
         self._node = expression.node if expression is not None else None
         self._facts = expression.facts if expression is not None else ()
         self._held = [x for x in _walk(self._node) if isinstance(x, n.Held)]
         self._totals = [x for x in _walk(self._node) if isinstance(x, n.Aggregate)]
         self._operands = [item for x in _walk(self._node) if isinstance(x, n.Or) for item in x.items] if dated else []
+        self._date = dater(self._node) if dated and self._node is not None else None
+        self._place = {fact: i for i, fact in enumerate(self._facts)}
         translator = Translator(reader)
         self.columns: list[Column] = []
         for i, fact in enumerate(self._facts):
@@ -109,10 +111,9 @@ class Evidence:
 
     def since(self, row: Row[Any]) -> Instant:
         """When the rule, which is true for this row, became so by its newest fact."""
-        if self._node is None or not self._dated:
+        if self._date is None:
             return self._moment.now
-        values = row._mapping  # noqa: SLF001
-        place = {fact: i for i, fact in enumerate(self._facts)}
+        values, place = row._mapping, self._place  # noqa: SLF001
         truths = {id(item): values[f"o{i}"] for i, item in enumerate(self._operands)}
         spans = {held.condition.key: values[f"t{i}"] for i, held in enumerate(self._held)}
         zone = self._moment.zone
@@ -128,8 +129,7 @@ class Evidence:
             value = truths.get(id(node), 1)
             return None if value is None else bool(value)
 
-        return when_true(
-            self._node,
+        return self._date(
             truth=truth,
             value=lambda fact: values[f"f{place[fact]}"] if fact in place else None,
             happened=happened,
@@ -151,7 +151,7 @@ def _walk(node: n.Node | None) -> Iterable[n.Node]:
 def _measured(reader: Reader, fact: Fact) -> Column:
     if fact.kind in ("metric", "field"):
         return reader.stated(fact)
-    return null()  # type: ignore[return-value]
+    return null()
 
 
 def holding(
