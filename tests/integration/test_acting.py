@@ -74,7 +74,7 @@ def test_for_a_flow_about_contracts_a_customer_means_the_contract_in_force(hand)
     hand.contract("old", starts_on=at(0) // 86_400_000_000 - 400, ends=at(0) // 86_400_000_000 - 35)
     hand.contract("new")
     result = hand.open("renewal", "C-1", price="100")
-    assert result["opened"][0]["subject"] == {"kind": "contract", "id": "new"}
+    assert result["opened"][0]["subject"] == {"kind": "contract", "id": "C-1/new"}
 
 
 def test_a_customer_without_contract_has_nothing_to_renew(hand):

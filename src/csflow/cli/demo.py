@@ -30,8 +30,9 @@ BAR = 24
 @click.option(
     "--from", "pack", default=PACK, show_default=True, metavar="PACK", help="The pack whose population lives there."
 )
+@click.option("--weeks", type=click.IntRange(1), metavar="N", help="Stop after N weeks.  [default: all of the pack's]")
 @click.option("--force", is_flag=True, help="Remove a former demo in DIR first.")
-def demo(folder: Path, customers: int, seed: int, pack: str, force: bool) -> int:
+def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, force: bool) -> int:
     """Make a project with generated customers and let it live through two years, week by week.
 
     Everything in it is generated. Each week's data is written as files under DIR/data, imported through the
@@ -44,7 +45,7 @@ def demo(folder: Path, customers: int, seed: int, pack: str, force: bool) -> int
     if pack not in packs:
         raise UsageError(f"no pack '{pack}': csflow ships {', '.join(packs)}")
     living.clear(folder, force=force)
-    population = living.population_of(packs[pack], seed=seed, customers=customers)
+    population = living.population_of(packs[pack], seed=seed, customers=customers).until(weeks)
     living.make_project(folder, packs[pack], note=population.note)
     app = Csflow(folder)
     click.get_current_context().call_on_close(app.close)

@@ -23,6 +23,7 @@ from csflow.services.views import number_names, see
 from csflow.services.work import CaseRow, Work
 from csflow.store import tables as t
 from csflow.store.guards import Translator
+from csflow.store.names import subject_names
 from csflow.store.refreshing import refresh_contracts, sync_people
 from csflow.store.touching import last_pass
 from csflow.values import Instant, Zone
@@ -245,7 +246,7 @@ def _subject_of(work: Work, flow: Flow, said: str) -> Meant:
         contract = work.connection.execute(chosen).scalar()
         if contract is None:
             raise RefusedError(f"{flow.name} is about a contract, and {meant.key} has none")
-        key = work.connection.execute(select(t.contract.c.key).where(t.contract.c.id == contract)).scalar_one()
+        key = subject_names(work.connection, "contract", [contract])[contract]
         return Meant("contract", contract, key, meant.id)
     meant = find_subject(work.connection, said, flow.subject)
     if meant.kind != flow.subject:

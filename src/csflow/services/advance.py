@@ -25,6 +25,7 @@ from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
 from csflow.store.insertion import among, insert_into
 from csflow.store.locking import pass_lock
+from csflow.store.names import subject_names
 from csflow.store.opening import Store
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, last_pass, touch
@@ -534,8 +535,7 @@ def _whose(connection: Connection, definition: Definition, owner: tuple[int, lis
         case = getattr(hit.row, "case_id", None)
         found = connection.execute(select(t.case).where(t.case.c.id == case)).first() if case is not None else None
         if found is not None:
-            table = getattr(t, definition.flows[found.flow].subject)
-            key = connection.execute(select(table.c.key).where(table.c.id == found.subject)).scalar()
+            key = subject_names(connection, definition.flows[found.flow].subject, [found.subject]).get(found.subject)
             return f"{found.flow}/{key}/{found.number}"
     return f"customer {customer}"
 

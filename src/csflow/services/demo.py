@@ -13,7 +13,7 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +54,10 @@ class Population:
     weeks: Weeks
     number: int
     note: str
+
+    def until(self, week: int | None) -> Population:
+        """The same population, whose time ends after this many weeks."""
+        return self if week is None else replace(self, number=min(week, self.number))
 
 
 @dataclass(slots=True)
@@ -127,11 +131,11 @@ def live(
     _hurry(store)
     zone, lived = Zone(definition.zone), Lived()
     cases: Rows | None = None
-    while True:
+    while lived.weeks < population.number:
         try:
             last, files, acts = population.weeks.send(cases)
         except StopIteration:
-            return lived
+            break
         now = zone.end_of(day(last))
         _import(store, definition, _write(data / last.isoformat(), files), now, lived)
         _act(store, definition, acts, now, lived)
@@ -142,6 +146,7 @@ def live(
         lived.weeks += 1
         lived.until = now
         tell(lived.weeks)
+    return lived
 
 
 def _hurry(store: Store) -> None:
@@ -291,5 +296,5 @@ def somebody(store: Store) -> str:
 
 
 def _name(definition: Definition, row: Any) -> str:
-    subject = row.contract if definition.flows[row.flow].subject == "contract" else row.key
+    subject = f"{row.key}/{row.contract}" if definition.flows[row.flow].subject == "contract" else row.key
     return f"{row.flow}/{subject}/{row.number}"

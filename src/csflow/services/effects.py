@@ -258,9 +258,5 @@ def key_of(work: Work, flow: Flow, values: dict[str, Any], subject: int) -> str 
         statement = values_of(reader, {"value": flow.one_per_key}, key=own, where=[own == subject])
         found = work.connection.execute(statement).first()
         return str(found.value) if found is not None else ""
-    place = (flow.subject, subject)
-    if place not in work.keys:
-        table = getattr(t, flow.subject)
-        key = work.connection.execute(select(table.c.key).where(table.c.id == subject)).scalar()
-        work.keys[place] = key or ""
-    return work.keys[place]
+    table = getattr(t, flow.subject)
+    return work.connection.execute(select(table.c.key).where(table.c.id == subject)).scalar() or ""

@@ -10,6 +10,7 @@ from csflow.services.finding import find_cases
 from csflow.services.showing import history_entry
 from csflow.services.views import View, see
 from csflow.store import tables as t
+from csflow.store.names import subject_names
 from csflow.values import day_text
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ def _names(connection: Connection, view: View, ids: Iterable[int]) -> dict[int, 
     found: dict[int, str] = {}
     for kind in sorted({_kind(view, row.flow) for row in rows}):
         mine = [row for row in rows if _kind(view, row.flow) == kind]
-        table = getattr(t, kind)
-        wanted = sorted({row.subject for row in mine})
-        keys = {row.id: row.key for row in connection.execute(select(table).where(table.c.id.in_(wanted)))}
+        keys = subject_names(connection, kind, {row.subject for row in mine})
         found |= {row.id: f"{row.flow}/{keys.get(row.subject, '?')}/{row.number}" for row in mine}
     return found
 

@@ -125,7 +125,7 @@ def _contract(connection: Connection, said: str) -> Meant:
     if len(rows) > 1:
         names = ", ".join(f"{row.owner}/{row.key}" for row in rows)
         raise UsageError(f"several customers have a contract '{said}', say whose: {names}")
-    return Meant("contract", rows[0].id, rows[0].key, rows[0].customer)
+    return Meant("contract", rows[0].id, f"{rows[0].owner}/{rows[0].key}", rows[0].customer)
 
 
 def near_ids(connection: Connection, table: Any, key: str) -> list[str]:

@@ -43,6 +43,7 @@ from csflow.services.views import View, measures, number_names, see, stale
 from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into
+from csflow.store.names import subject_name
 from csflow.store.opening import Store
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, MEASURE
@@ -383,7 +384,7 @@ def _asked(connection: Connection, view: View, metric: Metric, provider: Provide
     after = 0
     while True:
         found = connection.execute(
-            select(table.c.id, table.c.key)
+            select(table.c.id, subject_name(metric.subject, table).label("key"))
             .where(table.c.id > after, table.c.happened <= view.moment.today)
             .order_by(table.c.id)
             .limit(BATCH)

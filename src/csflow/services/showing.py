@@ -13,6 +13,7 @@ from csflow.services.stating import shown
 from csflow.services.tasking import Wanted, list_tasks
 from csflow.services.views import View, see
 from csflow.store import tables as t
+from csflow.store.names import subject_names
 from csflow.values import Instant, day_text, money_text
 
 if TYPE_CHECKING:
@@ -269,8 +270,8 @@ def _case_entries(connection: Connection, view: View, customer: int) -> list[Ent
     """The histories of the customer's cases, with what was said when a task was done."""
     flows, found = view.definition.flows, []
     for row in connection.execute(select(t.case).where(t.case.c.customer == customer).order_by(t.case.c.id)).all():
-        table: Any = getattr(t, flows[row.flow].subject if row.flow in flows else "customer")
-        key = connection.execute(select(table.c.key).where(table.c.id == row.subject)).scalar()
+        kind = flows[row.flow].subject if row.flow in flows else "customer"
+        key = subject_names(connection, kind, [row.subject]).get(row.subject)
         case = f"{row.flow}/{key}/{row.number}"
         k = t.task.c
         said = connection.execute(select(k.name, k.done_at, k.comment).where(k.case == row.id, k.comment.is_not(None)))

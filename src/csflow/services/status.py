@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, 
 from csflow.errors import UsageError
 from csflow.services.meaning import near
 from csflow.store import tables as t
+from csflow.store.names import subject_name
 from csflow.store.touching import last_pass
 from csflow.values import DAY_US, Instant, Zone
 
@@ -176,7 +177,7 @@ class _Asker:
             table = plain if kind == "customer" else getattr(t, kind).alias(f"about_{kind}")
             joined = joined.outerjoin(table, table.c.id == rows.c.subject)
             if kind != "customer":
-                arms.append((rows.c.flow.in_(names), table.c.key))
+                arms.append((rows.c.flow.in_(names), subject_name(kind, table)))
         return joined, case(*arms, else_=plain.c.key) if arms else plain.c.key
 
     def tasks(self) -> list[dict[str, Any]]:

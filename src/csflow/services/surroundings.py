@@ -14,6 +14,7 @@ from csflow.services.advance import said_of
 from csflow.services.asking import Scope, words_waiting
 from csflow.services.work import Work
 from csflow.store import tables as t
+from csflow.store.names import subject_names
 from csflow.values import Instant, day_text
 
 if TYPE_CHECKING:
@@ -182,9 +183,8 @@ def _read_keys(connection: Connection, known: Around) -> None:
         if row.customer is not None:
             by_kind["customer"].add(row.customer)
     for kind, ids in by_kind.items():
-        table = getattr(t, kind)
-        found = connection.execute(select(table.c.id, table.c.key).where(table.c.id.in_(sorted(ids))))
-        known.keys.update({(kind, id_): key for id_, key in found})
+        named = subject_names(connection, kind, ids)
+        known.keys.update({(kind, id_): key for id_, key in named.items()})
 
 
 def heard(connection: Connection, view: View, rows: Iterable[Any]) -> Heard:

@@ -14,6 +14,7 @@ from csflow.services.deadlines import specs
 from csflow.services.meaning import find_case, find_customer, near
 from csflow.services.stating import known_person
 from csflow.store import tables as t
+from csflow.store.names import subject_name
 from csflow.store.questions import holding
 from csflow.values import Day, Instant, Zone
 
@@ -97,7 +98,7 @@ def _key_of(definition: Definition, kind: str) -> ColumnElement[Any]:
     table: Any = getattr(t, kind).alias(f"of_{kind}")
     flows = [flow.name for flow in definition.flows.values() if flow.subject == kind]
     mine = (table.c.id == t.case.c.subject, t.case.c.flow.in_(flows))
-    found: ColumnElement[Any] = select(table.c.key).where(*mine).correlate(t.case).scalar_subquery()
+    found: ColumnElement[Any] = select(subject_name(kind, table)).where(*mine).correlate(t.case).scalar_subquery()
     return found
 
 

@@ -20,6 +20,7 @@ from csflow.flow.types import WORDS, Type
 from csflow.services.views import View, present
 from csflow.store import tables as t
 from csflow.store.insertion import among, insert_into
+from csflow.store.names import subject_names
 from csflow.store.questions import Reason
 from csflow.store.touching import touch
 from csflow.values import Instant
@@ -170,11 +171,10 @@ class Work:
             if row.customer is not None:
                 by_kind["customer"].add(row.customer)
         for kind, ids in by_kind.items():
-            table = getattr(t, kind)
             missing = sorted(x for x in ids if (kind, x) not in self.keys)
             if missing:
-                found = self.connection.execute(select(table.c.id, table.c.key).where(among(table.c.id, missing)))
-                self.keys.update({(kind, id_): key for id_, key in found})
+                named = subject_names(self.connection, kind, missing)
+                self.keys.update({(kind, id_): key for id_, key in named.items()})
         customers = sorted(by_kind["customer"])
         if customers:
             found = self.connection.execute(select(t.assignment).where(among(t.assignment.c.customer, customers)))
@@ -187,9 +187,8 @@ class Work:
             if said.kind != "case":
                 by_kind[said.kind].add(said.subject)
         for kind, ids in by_kind.items():
-            table = getattr(t, kind)
-            found = self.connection.execute(select(table.c.id, table.c.key).where(table.c.id.in_(sorted(ids))))
-            self.keys.update({(kind, id_): key for id_, key in found})
+            named = subject_names(self.connection, kind, ids)
+            self.keys.update({(kind, id_): key for id_, key in named.items()})
 
     def owner(self, row: CaseRow, role: str | None) -> str | None:
         """The person who fills a role for this case; None when nobody does."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from csflow.store.insertion import insert_into
+from csflow.store import tables as t
+from csflow.store.insertion import among, insert_into
 from csflow.store.tables import name
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement, Connection
 
 KINDS = frozenset({"metric", "field", "feature", "source", "condition"})
 
@@ -31,3 +34,19 @@ def ids(connection: Connection, kind: str) -> dict[str, int]:
     """All names of a kind and their numbers."""
     rows = connection.execute(select(name.c.name, name.c.id).where(name.c.kind == kind).order_by(name.c.id))
     return {row.name: row.id for row in rows}
+
+
+def subject_name(kind: str, row: Any) -> ColumnElement[Any]:
+    """A subject's id as people write it. A contract's id is unique for its customer only: ``CUSTOMER/ID``."""
+    key: ColumnElement[Any] = row.c.key
+    if kind != "contract":
+        return key
+    owner = t.customer.alias("owner_of_contract")
+    return select(owner.c.key).where(owner.c.id == row.c.customer).scalar_subquery() + "/" + key
+
+
+def subject_names(connection: Connection, kind: str, ids: Iterable[int]) -> dict[int, str]:
+    """The ids of subjects as people write them, in one statement."""
+    table: Any = getattr(t, kind)
+    wanted = select(table.c.id, subject_name(kind, table)).where(among(table.c.id, sorted(set(ids))))
+    return {number: called for number, called in connection.execute(wanted)}
