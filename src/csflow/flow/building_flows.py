@@ -209,9 +209,12 @@ class _FlowBuilder:
             address = f"{prefix}milestones.{name}"
             self.site.name(at, name, "milestone")
             self._unique_milestone(at, name)
+            when = self.guard((*at, "when"), written.get("when"))
+            if not prefix and when is not None and any(fact.name == "milestones.all" for fact in when.facts):
+                self.site.wrong((*at, "when"), "milestones.all speaks of a stage: put this milestone into one")
             made[name] = Milestone(
                 name=name,
-                when=self.guard((*at, "when"), written.get("when")),
+                when=when,
                 trigger=written.get("trigger"),
                 optional=bool(written.get("optional")),
                 label=self.site.labels((*at, "label"), written.get("label")),
