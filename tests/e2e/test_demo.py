@@ -1,0 +1,103 @@
+"""`csflow demo` as a person calls it, in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = ("--customers", "14", "--weeks", "9")
+COMMAND = [sys.executable, "-c", "from csflow.cli import main; main()"]
+
+
+def csflow(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A small demo of nine weeks: its folder and what it printed."""
+    place = tmp_path_factory.mktemp("demo")
+    done = csflow(place, "demo", "world", *SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "world", done.stdout
+
+
+def rows(folder: Path, question: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(folder / "csflow.db") as connection:
+        return connection.execute(question).fetchall()
+
+
+def test_everything_says_that_it_is_generated(lived: tuple[Path, str]) -> None:
+    folder, printed = lived
+    assert "generated data" in printed
+    assert "generated data" in (folder / "GENERATED.txt").read_text("utf-8")
+    with (folder / "data/2024-01-07/customers.csv").open(encoding="utf-8") as file:
+        assert all("(generated)" in row["company"] for row in csv.DictReader(file))
+
+
+def test_each_row_of_each_week_came_in_through_the_projects_mappings(lived: tuple[Path, str]) -> None:
+    folder, printed = lived
+    written = 0
+    for path in (folder / "data").rglob("*.csv"):
+        with path.open(encoding="utf-8") as file:
+            written += sum(1 for _ in csv.DictReader(file))
+    assert len(list((folder / "data").iterdir())) == 9
+    assert f"9 weeks until 2024-03-03: {written:,} rows imported" in printed
+    assert not list((folder / "data").rglob("*.rejects.csv"))
+    [(customers,)] = rows(folder, "select count(*) from customer")
+    assert customers <= 14
+
+
+def test_the_summary_shows_where_the_cases_stand(lived: tuple[Path, str]) -> None:
+    folder, printed = lived
+    assert "Customer lifecycle (lifecycle)" in printed
+    counted = dict(rows(folder, "select stage, count(*) from 'case' where flow = 'lifecycle' group by stage"))
+    for stage, number in counted.items():
+        assert re.search(rf"^  {stage}( [✓✗])? +{number} ", printed, re.MULTILINE), (stage, number)
+
+
+def test_the_three_next_commands_work_as_printed(lived: tuple[Path, str]) -> None:
+    folder, printed = lived
+    commands = printed[printed.index("Next:") :].splitlines()[1:]
+    assert len(commands) == 3
+    for command in commands:
+        words = shlex.split(command)
+        done = csflow(folder.parent, *words[words.index("csflow") + 1 :])
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+
+
+def test_the_same_seed_makes_the_same_world_and_another_seed_another(lived: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = lived
+    told = (
+        "select c.flow, u.key, c.number, h.seq, h.kind, h.at, h.source, h.target, h.because "
+        "from history h join 'case' c on c.id = h.'case' join customer u on u.id = c.customer order by 1, 2, 3, 4, 5"
+    )
+    assert csflow(tmp_path, "demo", "again", *SMALL).returncode == 0
+    assert csflow(tmp_path, "demo", "other", *SMALL, "--seed", "2").returncode == 0
+    assert rows(tmp_path / "again", told) == rows(folder, told)
+    assert rows(tmp_path / "other", told) != rows(folder, told)
+
+
+def test_a_folder_is_overwritten_only_if_it_was_a_demo_and_only_when_told_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("keep me", "utf-8")
+    refused = csflow(tmp_path, "demo", "mine", "--force", "--weeks", "1", "--customers", "1")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert (tmp_path / "mine/notes.txt").read_text("utf-8") == "keep me"
+
+    words = ("demo", "world", "--weeks", "1", "--customers", "1")
+    assert csflow(tmp_path, *words).returncode == 0
+    again = csflow(tmp_path, *words)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    (tmp_path / "world/notes.txt").write_text("keep me", "utf-8")
+    assert csflow(tmp_path, *words, "--force").returncode == 0
+    assert (tmp_path / "world/notes.txt").read_text("utf-8") == "keep me"
