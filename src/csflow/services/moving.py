@@ -30,7 +30,7 @@ def reach(work: Work, row: CaseRow, milestone: Milestone, at: Instant, because: 
         {"case": row.id, "stay": stay, "name": milestone.name, "stage": row.stage if own else None, "at": at, "current": 1}
     )
     seq = work.log(row, "milestone", at, target=milestone.name, place=place, because=because)
-    work.tell("milestones", row, milestone=milestone.name, at=work.view.zone.text(at), because=because)
+    work.tell("milestones", row, milestone=milestone.name, at=work.text(at), because=because)
     deadlines.met_by_milestone(work, row, stage if own else None, milestone.name, at)
     happen(work, row, milestone.do, work.view.now, seq)
 
@@ -65,8 +65,7 @@ def move(
     seq = work.log(
         row, "moved", at, actor=actor, source=source.name, target=to, place=transition.place, because=because
     )
-    zone = work.view.zone
-    work.tell("moved", row, **{"from": source.name}, to=to, at=zone.text(at), because=because, actor=actor or work.actor)
+    work.tell("moved", row, **{"from": source.name}, to=to, at=work.text(at), because=because, actor=actor or work.actor)
     if stage.stops and not source.stops:
         deadlines.stop(work, row, at)
     elif source.stops and not stage.stops:
@@ -200,8 +199,7 @@ def _insert(work: Work, rows: list[CaseRow], wanted: list[dict[str, Any]]) -> No
         seq = work.log(
             row, "opened", at, actor=want.get("actor"), target=row.stage, place=want.get("place"), because=want["because"]
         )
-        zone = work.view.zone
-        work.tell("opened", row, stage=row.stage, at=zone.text(at), because=want["because"])
+        work.tell("opened", row, stage=row.stage, at=work.text(at), because=want["because"])
         for name, value in want.get("fields", {}).items():
             work.set_field(f"{flow.name}.{name}", row.id, value, flow.fields[name].type, at)
         deadlines.start_stage(work, row, at)

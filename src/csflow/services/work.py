@@ -140,6 +140,7 @@ class Work:
     pending: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     fields: list[FieldWrite] = field(default_factory=list)
     touched: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    texts: dict[Instant, str] = field(default_factory=dict)  # of instants, as people read them
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)  # flow → deadline → its spec, for `deadlines`
 
     def flow(self, row: CaseRow) -> Flow:
@@ -152,14 +153,14 @@ class Work:
         if not wanted:
             return
         found = self.connection.execute(select(t.case).where(among(t.case.c.id, wanted)).with_for_update())
-        loaded = [CaseRow(values) for values in found]
+        loaded = [CaseRow(values) for values in found.all()]
         self.rows.update({row.id: row for row in loaded})
         m, d = t.milestone.c, t.deadline.c
         current = select(m.case, m.stay, m.name, m.at).where(among(m.case, wanted), m.current == 1)
-        for case, stay, name, at in self.connection.execute(current):
+        for case, stay, name, at in self.connection.execute(current).all():
             self.reached[case][(stay, name)] = at
         lines = select(t.deadline).where(among(d.case, wanted)).order_by(d.case, d.name, d.run)
-        for values in self.connection.execute(lines):
+        for values in self.connection.execute(lines).all():
             self.lines[values[0]].append(Line(*values))
         self.know(loaded)
 
@@ -229,15 +230,21 @@ class Work:
 
     def because(self, reasons: Iterable[Reason]) -> list[dict[str, Any]]:
         """Reasons as they are kept and shown."""
-        zone = self.view.zone
         return [
             {
                 "fact": reason.fact,
                 "value": present(reason.value, reason.type, self.view),
-                "measured": zone.text(reason.measured) if reason.measured is not None else None,
+                "measured": self.text(reason.measured) if reason.measured is not None else None,
             }
             for reason in reasons
         ]
+
+    def text(self, at: Instant) -> str:
+        """An instant as people read it; a measure's is the same for all it measured, so each is written once."""
+        found = self.texts.get(at)
+        if found is None:
+            found = self.texts[at] = self.view.zone.text(at)
+        return found
 
     def tell(self, kind: str, row: CaseRow, **what: Any) -> None:
         """Report something that happened to a case."""
