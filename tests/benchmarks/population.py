@@ -25,6 +25,7 @@ from csflow.flow.due import due_at
 from csflow.services.views import number_names
 from csflow.store.opening import open_store
 from csflow.store.refreshing import sync_people
+from csflow.store.tables import metadata
 from csflow.values import Zone
 
 PROJECT = Path(__file__).parent / "project"
@@ -67,6 +68,26 @@ def copy(customers: int, name: str) -> Path:
         while file.read(1 << 24):
             pass
     return path
+
+
+def copy_to_postgresql(customers: int, address: str) -> None:
+    """The same rows in an empty schema of a PostgreSQL server, by COPY."""
+    import psycopg
+
+    open_store(address, project=None).close()
+    raw = sqlite3.connect(population(customers))
+    with psycopg.connect(address.replace("+psycopg", "")) as connection, connection.cursor() as cursor:
+        cursor.execute("truncate name, organisation restart identity")
+        for table in metadata.sorted_tables:
+            names = ", ".join(f'"{column.name}"' for column in table.columns)
+            with cursor.copy(f'copy "{table.name}" ({names}) from stdin') as sink:
+                for row in raw.execute(f'select {names} from "{table.name}"'):
+                    sink.write_row(row)
+        for table in ("run", "name", "case"):
+            cursor.execute(f"select setval(pg_get_serial_sequence('\"{table}\"', 'id'), 1000000000)")
+        connection.commit()
+        connection.autocommit = True
+        cursor.execute("vacuum analyze")
 
 
 def _make(path: Path, customers: int, found: Definition) -> None:
