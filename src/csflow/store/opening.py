@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SCHEMA = "0001"  # the revision this csflow works with: the head of the migrations (a test keeps them equal)
 BUSY_SECONDS = 30
 PAGES_KIB = 32_768  # SQLite's page cache: enough for the inner pages of the indexes of a million rows
-STATEMENTS = 4_000  # compiled statements kept: a large project asks more than SQLAlchemy's 500 in one pass
+STATEMENTS = 1_000  # compiled statements kept: a pass and its imports ask more than SQLAlchemy's 500
 BEGIN = "csflow_begin"  # execution option: which BEGIN a SQLite transaction starts with
 MIGRATION_LOCK = 0x63736601  # PostgreSQL advisory lock of whoever creates or upgrades the tables
 
