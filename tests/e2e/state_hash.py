@@ -56,7 +56,9 @@ def state_of(connection: Connection, kinds: dict[str, str], metrics: dict[str, s
         ]
     found["span"] = [
         (conditions[condition], keys["customer"].get(subject), *values)
-        for condition, subject, *values in rows("select condition, subject, truth, since, false_until, first_true from span")
+        for condition, subject, *values in rows(
+            "select condition, subject, truth, since, false_until, first_true from span"
+        )
     ]
     found["opening"] = [
         (flow, place, keys[kinds[flow]][subject], key, period)
@@ -64,19 +66,27 @@ def state_of(connection: Connection, kinds: dict[str, str], metrics: dict[str, s
     ]
     found["inbox"] = [
         (*row[:2], cases.get(row[3]) if row[2] == "case" else keys[row[2]][row[3]], *row[4:])
-        for row in rows("select name, flow, kind, subject, case_key, stage, at, actor, fields, ref, refused, handled from inbox")
+        for row in rows(
+            "select name, flow, kind, subject, case_key, stage, at, actor, fields, ref, refused, handled from inbox"
+        )
     ]
     found["customer"] = [
         (*row[:4], keys["contract"].get(row[4]), *row[5:])
-        for row in rows("select key, name, signed_on, happened, contract, amount, contracts, first_day, next_change from customer")
+        for row in rows(
+            "select key, name, signed_on, happened, contract, amount, contracts, first_day, next_change from customer"
+        )
     ]
     found["contract"] = [
         (keys["customer"][row[0]], *row[1:])
-        for row in rows("select customer, key, product, starts_on, ends, amount, currency, value, replaces, inferred, happened from contract")
+        for row in rows(
+            "select customer, key, product, starts_on, ends, amount, currency, value, replaces, inferred, happened from contract"
+        )
     ]
     found["usage"] = [
         (keys["customer"][row[0]], *row[1:])
-        for row in rows("select u.customer, f.key, u.day, u.ref, u.count, u.seconds, u.users from usage u join feature f on f.id = u.feature")
+        for row in rows(
+            "select u.customer, f.key, u.day, u.ref, u.count, u.seconds, u.users from usage u join feature f on f.id = u.feature"
+        )
     ]
     return {table: sorted(lines, key=repr) for table, lines in found.items()}
 

@@ -46,12 +46,28 @@ def data(tmp_path: Path) -> Path:
     accounts, terms, usage, tickets, churn = [], [], [], [], []
     for n in range(12):
         who, term = f"A-{n:02}", f"S-{n:02}"
-        accounts.append([who, f"Company {n}", "EdTech", "US", "2024-01-02", "partner", "Basic", 5 + n, "False", "False"])
+        accounts.append(
+            [who, f"Company {n}", "EdTech", "US", "2024-01-02", "partner", "Basic", 5 + n, "False", "False"]
+        )
         end = "2024-05-10" if n % 3 == 0 else ""
-        terms.append([term, who, "2024-02-01", end, "Basic", 5, 100, 1200, "False", "False", "False", "False", "monthly", "True"])
+        terms.append(
+            [term, who, "2024-02-01", end, "Basic", 5, 100, 1200, "False", "False", "False", "False", "monthly", "True"]
+        )
         for k in range(n):
             usage.append([f"U-{n}-{k}", term, f"2024-0{3 + k % 2}-{10 + k:02}", f"feature_{k}", 3, 600, 0, "False"])
-        tickets.append([f"T-{n:02}", who, "2024-03-05", "2024-03-05 09:00:00" if n % 2 else "2024-04-09 09:00:00", 9, "low", 5, "4.0", "False"])
+        tickets.append(
+            [
+                f"T-{n:02}",
+                who,
+                "2024-03-05",
+                "2024-03-05 09:00:00" if n % 2 else "2024-04-09 09:00:00",
+                9,
+                "low",
+                5,
+                "4.0",
+                "False",
+            ]
+        )
         if n % 4 == 1:
             churn.append([f"C-{n}", who, "2024-04-20", "pricing", 1.5, "False", "False", "False", ""])
             churn.append([f"D-{n}", who, "2024-04-25", "budget", 0, "False", "False", "True", ""])
@@ -65,7 +81,13 @@ def data(tmp_path: Path) -> Path:
         "churn_events": "churn_event_id,account_id,churn_date,reason_code,refund_amount_usd,preceding_upgrade_flag,"
         "preceding_downgrade_flag,is_reactivation,feedback_text",
     }
-    found = {"accounts": accounts, "subscriptions": terms, "feature_usage": usage, "support_tickets": tickets, "churn_events": churn}
+    found = {
+        "accounts": accounts,
+        "subscriptions": terms,
+        "feature_usage": usage,
+        "support_tickets": tickets,
+        "churn_events": churn,
+    }
     for name, lines in (*found.items(), ("churn_words", churn)):
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -136,7 +158,9 @@ def test_a_verb_killed_at_any_commit_and_started_again_ends_as_if_nothing_had_ha
     calm.close()
 
 
-def test_a_pass_killed_at_one_commit_and_run_again_is_the_same_for_each_commit(project: Path, data: Path, tmp_path: Path) -> None:
+def test_a_pass_killed_at_one_commit_and_run_again_is_the_same_for_each_commit(
+    project: Path, data: Path, tmp_path: Path
+) -> None:
     before = tmp_path / "before.db"
     at = running.Running(project, f"sqlite:///{before}")
     story = verbs(data)
@@ -159,7 +183,9 @@ def test_a_pass_killed_at_one_commit_and_run_again_is_the_same_for_each_commit(p
     calm.close()
 
 
-def test_a_second_pass_waits_for_the_first_or_is_told_who_holds_the_lock(database: str, project: Path, data: Path) -> None:
+def test_a_second_pass_waits_for_the_first_or_is_told_who_holds_the_lock(
+    database: str, project: Path, data: Path
+) -> None:
     at = running.Running(project, database)
     at.bring("accounts", data / "accounts.csv", FIRST)
     with pass_lock(at.store, 0):
@@ -184,7 +210,9 @@ def test_two_passes_at_once_do_what_one_would(database: str, project: Path, data
     do(calm, verbs(data)[-1])
     at.store.close()
     context = multiprocessing.get_context("fork")
-    both = [context.Process(target=running.main, args=(str(project), database, "0", "advance", SECOND)) for _ in range(2)]
+    both = [
+        context.Process(target=running.main, args=(str(project), database, "0", "advance", SECOND)) for _ in range(2)
+    ]
     for process in both:
         process.start()
     for process in both:
@@ -279,7 +307,18 @@ def test_control_c_ends_a_pass_with_130_and_the_next_one_goes_on(project: Path, 
     for verb in verbs(data)[:-2]:
         do(at, verb)
     with pass_lock(at.store, 0):  # so the pass is certainly under way, waiting, when it is interrupted
-        command = [sys.executable, "-c", "from csflow.cli import main; main()", "--project", str(project), "--database", url, "advance", "--as-of", SECOND]
+        command = [
+            sys.executable,
+            "-c",
+            "from csflow.cli import main; main()",
+            "--project",
+            str(project),
+            "--database",
+            url,
+            "advance",
+            "--as-of",
+            SECOND,
+        ]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         time.sleep(3)
         process.send_signal(signal.SIGINT)

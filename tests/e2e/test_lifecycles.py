@@ -91,7 +91,9 @@ def test_two_stages_with_contacts_as_subjects(story) -> None:
 
 def test_nine_stages_with_two_fall_backs_a_pause_and_a_second_contract(story) -> None:
     s = story("nine")
-    contracts = "id,customer,starts_on,ends_on,amount\nK1-1,K1,2024-01-01,2024-06-30,600\nK1-2,K1,2024-07-01,2025-06-30,1200"
+    contracts = (
+        "id,customer,starts_on,ends_on,amount\nK1-1,K1,2024-01-01,2024-06-30,600\nK1-2,K1,2024-07-01,2025-06-30,1200"
+    )
     contracts += "\nK2-1,K2,2024-01-01,2024-06-30,600"
     customers = "id,name,signed_on\nK1,One,2024-01-01\nK2,Two,2024-01-01"
     assert s.day("2024-01-02", customers=customers, contracts=contracts) == [
@@ -104,8 +106,12 @@ def test_nine_stages_with_two_fall_backs_a_pause_and_a_second_contract(story) ->
     assert s.day("2024-01-08") == [  # three days have come; K2 has too few beds
         "lifecycle/K1/1 kickoff > setup", "lifecycle/K1/1 setup > training", "lifecycle/K2/1 kickoff > setup",
     ]  # fmt: skip
-    assert s.day("2024-01-12", triggers="id,name,customer,at\n1,pause,K1,2024-01-12") == ["lifecycle/K1/1 training > paused"]
-    assert s.day("2024-01-17", triggers="id,name,customer,at\n2,resume,K1,2024-01-17") == ["lifecycle/K1/1 paused > training"]
+    assert s.day("2024-01-12", triggers="id,name,customer,at\n1,pause,K1,2024-01-12") == [
+        "lifecycle/K1/1 training > paused"
+    ]
+    assert s.day("2024-01-17", triggers="id,name,customer,at\n2,resume,K1,2024-01-17") == [
+        "lifecycle/K1/1 paused > training"
+    ]
     assert s.day("2024-01-19") == []  # ten days from the 8th, but five of them stood still
     assert s.day("2024-01-23") == []
     assert s.day("2024-01-24") == ["lifecycle/K1/1 missed stages.training"]
@@ -152,7 +158,9 @@ def test_two_lifecycles_side_by_side_by_segment_and_a_customer_that_changes_segm
     ]  # fmt: skip
     assert s.day("2024-01-11") == []
     assert s.day("2024-01-12") == ["lifecycle/C/1 missed stages.start"]  # ten days from the 1st end with the 11th
-    ends = s.rows('select k.flow, u.key, k.stage, k.ended from "case" k join customer u on u.id = k.subject order by 1, 2')
+    ends = s.rows(
+        'select k.flow, u.key, k.stage, k.ended from "case" k join customer u on u.id = k.subject order by 1, 2'
+    )
     assert ends == [
         ("chain_lifecycle", "A", "steady", None), ("chain_lifecycle", "B", "steady", None),
         ("lifecycle", "A", "handed_over", "neutral"), ("lifecycle", "C", "start", None),

@@ -247,7 +247,9 @@ def test_words_that_nobody_hears_are_counted_and_the_others_are_heard(
     assert len(refusals) == refused
     assert {row[0] for row in refusals} <= {"cancel", "won_back"}
     entries = [row for row in found["history"] if row[0].startswith("lifecycle/")]
-    spoken = [row for row in entries if row[2] == "moved" and row[9][0]["fact"] in ("trigger cancel", "trigger won_back")]
+    spoken = [
+        row for row in entries if row[2] == "moved" and row[9][0]["fact"] in ("trigger cancel", "trigger won_back")
+    ]
     assert len(spoken) == heard
     events = [row for row in rows(data, "churn_events") if row["churn_date"] <= on[-1]]
     cases = [row for row in found["case"] if row[0].startswith("churn/")]

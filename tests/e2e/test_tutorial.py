@@ -46,7 +46,9 @@ def test_what_is_shown_fits_only_what_is_printed() -> None:
 
 def test_a_line_with_a_dollar_is_a_command_and_the_rest_its_output(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text('x\n```csv title="a/b.csv"\n1\n```\n```console\n$ echo 1; \\\n> echo 2\n1\n2\n$ cd a\n```\n', "utf-8")
+    page.write_text(
+        'x\n```csv title="a/b.csv"\n1\n```\n```console\n$ echo 1; \\\n> echo 2\n1\n2\n$ cd a\n```\n', "utf-8"
+    )
     first, second = blocks(page)
     assert (first.title, first.text, second.line) == ("a/b.csv", "1\n", 5)
     assert commands(second) == [Command("echo 1; \\\necho 2", ["1", "2"]), Command("cd a", [])]
@@ -54,7 +56,9 @@ def test_a_line_with_a_dollar_is_a_command_and_the_rest_its_output(tmp_path: Pat
 
 def test_a_walk_keeps_its_folder_and_tells_what_differs(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text('```csv title="a/b.csv"\n1\n```\n```console\n$ cd a\n$ cat b.csv\n1\n$ cat b.csv\n2\n```\n', "utf-8")
+    page.write_text(
+        '```csv title="a/b.csv"\n1\n```\n```console\n$ cd a\n$ cat b.csv\n1\n$ cat b.csv\n2\n```\n', "utf-8"
+    )
     folder = tmp_path / "empty"
     folder.mkdir()
     wrong = Walk(folder, {}).follow(page)

@@ -104,7 +104,9 @@ class Walk:
                     printed = self.type(command.text)
                     if not fits(command.shown, printed):
                         shown, real = "\n".join(command.shown), "\n".join(printed)
-                        wrong.append(f"{page.name}:{block.line}: $ {command.text}\n-- shown\n{shown}\n-- printed\n{real}")
+                        wrong.append(
+                            f"{page.name}:{block.line}: $ {command.text}\n-- shown\n{shown}\n-- printed\n{real}"
+                        )
         return wrong
 
     def here(self, text: str) -> str:
@@ -114,7 +116,7 @@ class Walk:
 
     def type(self, command: str) -> list[str]:
         """Type a command; what it prints on both channels. The shell's folder is kept."""
-        script = f"{self.here(command)}\nprintf %s \"$PWD\" >\"$WALK_FOLDER\""
+        script = f'{self.here(command)}\nprintf %s "$PWD" >"$WALK_FOLDER"'
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self.folder, env={**self.environment, "WALK_FOLDER": str(self.note)}, text=True, encoding="utf-8",
@@ -140,6 +142,8 @@ def rewrite(page: Path, folder: Path, replaced: dict[str, str] | None = None) ->
             lines = []
             for command in commands(block):
                 printed = walk.type(command.text)
+                if "Traceback (most recent call last):" in printed:
+                    raise SystemExit("\n".join(printed))
                 lines.append("$ " + command.text.replace("\n", "\n> "))
                 lines += command.shown if fits(command.shown, printed) else [line.rstrip() for line in printed]
             text = text.replace(f"```console\n{block.text}```", "```console\n" + "\n".join(lines) + "\n```", 1)

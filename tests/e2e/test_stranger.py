@@ -1,0 +1,166 @@
+"""What somebody who does not know csflow tries: each answer is one line that says where and what to do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+import pytest
+from click.testing import CliRunner
+
+from csflow.cli import main
+
+CUSTOMERS = "id,name,signed_on,segment\nC1,Ada,2025-01-01,small\n"
+CONTRACTS = "id,customer,starts_on,ends_on,amount\nK1,C1,2025-01-01,2025-12-31,20000\n"
+
+
+def csflow(folder, *words):
+    """One command in its own words: exit code, what it prints, what it complains about."""
+    found = CliRunner().invoke(main, ["--project", str(folder), *words])
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    return found.exit_code, found.stdout, found.stderr
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "shop"
+    assert CliRunner().invoke(main, ["init", str(folder)]).exit_code == 0
+    return folder
+
+
+def imported(project, kind, content, name="rows.csv"):
+    file = project / name
+    file.write_text(content, encoding="utf-8")
+    return csflow(project, "import", kind, str(file))
+
+
+def rejects(project, name="rows.csv"):
+    return (project / f"{name}.rejects.csv").read_text(encoding="utf-8").splitlines()[1:]
+
+
+def test_a_run_before_the_last_pass_writes_no_measurement(project):
+    imported(project, "customers", CUSTOMERS)
+    imported(project, "contracts", CONTRACTS)
+    assert csflow(project, "run", "--as-of", "2025-06-01")[0] == 0
+    for words in (["run"], ["measure"], ["advance"]):
+        code, out, said = csflow(project, *words, "--as-of", "2025-02-01")
+        assert (code, out) == (2, "")
+        assert said == "csflow: the last pass was at 2025-06-01 23:59: a pass before it only as --dry-run\n"
+    assert csflow(project, "run", "--as-of", "2025-02-01", "--dry-run")[0] == 0
+    connection = sqlite3.connect(project / "csflow.db")
+    days = {at // 86_400_000_000 for (at,) in connection.execute("select known from measurement")}
+    connection.close()
+    assert days == {20_240}  # 2025-06-01
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("C2,1000000000000001", "a number is at most 10^15"),
+        ("C2,-1e300", "a number is at most 10^15"),
+        ("C\x1b[31m,1", "an id has no invisible characters"),
+        ("C\u202e2,1", "an id has no invisible characters"),
+    ],
+)
+def test_rows_that_could_harm_a_guard_or_a_terminal_are_refused(project, row, reason):
+    text = (project / "csflow.yaml").read_text(encoding="utf-8")
+    (project / "csflow.yaml").write_text(
+        text.replace("    segment:", "    beds: number\n    segment:"), encoding="utf-8"
+    )
+    code, out, _ = imported(project, "customers", f"id,beds\n{row}\n")
+    assert code == 1
+    assert "1 read, 0 new, 0 changed, 0 unchanged, 1 rejected" in out
+    assert reason in rejects(project)[0]
+
+
+def test_a_number_too_large_is_refused_by_hand_as_in_a_file(project):
+    text = (project / "csflow.yaml").read_text(encoding="utf-8")
+    more = "    beds: number\n    fee: money\n    segment:"
+    (project / "csflow.yaml").write_text(text.replace("    segment:", more), encoding="utf-8")
+    assert csflow(project, "customer", "add", "C1", "--set", "beds=1e15")[0] == 0
+    code, _, said = csflow(project, "customer", "set", "C1", "beds=1000000000000001")
+    assert code == 2
+    assert said == "csflow: customer.beds: '1000000000000001' is too large: a number is at most 10^15\n"
+    code, _, said = csflow(project, "customer", "set", "C1", "fee=10000000000001")
+    assert code == 2
+    assert "10000000000001 EUR is too large: an amount is at most 10000000000000 EUR" in said
+
+
+def test_an_amount_too_large_for_sums_is_refused(project):
+    imported(project, "customers", CUSTOMERS)
+    code, out, _ = imported(project, "contracts", CONTRACTS.replace("20000", "10000000000000.01"))
+    assert code == 1
+    assert "1 rejected: amount" in out
+
+
+def test_half_a_character_in_a_json_file_is_refused_with_its_line(project):
+    code, out, said = imported(project, "customers", '{"id": "C1"}\n{"id": "C2", "name": "\\ud800"}\n', "rows.jsonl")
+    assert (code, out) == (6, "")
+    assert "rows.jsonl:2: half of a character" in said
+    assert imported(project, "customers", '{"id": "C1", "name": "\\ud83d\\ude00"}\n', "rows.jsonl")[0] == 0
+
+
+def test_an_activity_of_a_kind_that_is_not_declared_is_refused(project):
+    imported(project, "customers", CUSTOMERS)
+    code, _, _ = imported(project, "activities", "customer,kind,at\nC1,visit,2025-05-01\nC1,vist,2025-05-01\n")
+    assert code == 1
+    assert "'vist' is not one of visit, call: did you mean visit?" in rejects(project)[0]
+
+
+def test_refused_rows_never_overwrite_the_file_they_come_from(project):
+    file = project / "rows.csv"
+    file.write_text("id,name\n,x\n", encoding="utf-8")
+    code, _, said = csflow(project, "import", "customers", str(file), "--rejects", str(file))
+    assert code == 2
+    assert "this is the file that is read: name another" in said
+    assert file.read_text(encoding="utf-8") == "id,name\n,x\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            "id;name\nC1;x\n",
+            'one column only, \'id;name\': if its cells are parted by ";", say `with: {delimiter: ";"}`',
+        ),
+        ("id,nam\nC1,x\n", "a file of customers has segment, id, name, signed_on"),
+    ],
+)
+def test_a_column_that_nothing_reads_comes_with_the_way_out(project, content, says):
+    code, out, said = imported(project, "customers", content)
+    assert (code, out) == (2, "")
+    assert says in said
+
+
+@pytest.mark.parametrize("words", [[], ["task"], ["db"]])
+def test_a_command_without_its_words_shows_its_help(words):
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 2
+    assert found.stderr.startswith("Usage: csflow")
+    assert len(found.stderr.splitlines()) > 5
+
+
+def test_a_pipe_among_the_yaml_is_named_and_not_waited_for(project):
+    os.mkfifo(project / "pipe.yaml")
+    for words in (["validate", str(project)], ["status"]):
+        code, _, said = csflow(project, *words)
+        assert code == 3
+        assert "pipe.yaml:1:1: cannot be read: not a file" in said
+
+
+def test_a_link_to_itself_hides_no_other_file(project):
+    (project / "a.yaml").symlink_to(project / "a.yaml")
+    code, _, said = csflow(project, "validate", str(project))
+    assert code == 3
+    assert said.splitlines()[0].endswith(":1:1: cannot be read: Too many levels of symbolic links")
+
+
+def test_an_expression_that_cannot_be_read_is_told_in_one_short_line(project):
+    flow = project / "lifecycle.yaml"
+    text = flow.read_text(encoding="utf-8")
+    guard = '"(\\n' + "(" * 900 + '"'
+    flow.write_text(text.replace("since(activity.last_visit) <= days(30)", guard), encoding="utf-8")
+    code, _, said = csflow(project, "validate", str(project))
+    assert code == 3
+    assert len(said.splitlines()) == 2  # the error, and how many there are
+    assert len(said.splitlines()[0]) < 250
