@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.builtin import usage
 from csflow.errors import DefinitionError, UsageError
-from csflow.flow.files import PROJECT_FILE
+from csflow.flow.files import POPULATION_FILE, PROJECT_FILE
 from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
-from csflow.plugins import local_plugins, make_manager, providers
+from csflow.plugins import import_file, local_plugins, make_manager, providers
 from csflow.services import acting, customers, showing, tasking
 from csflow.services.advance import Outcome, Request, advance
-from csflow.services.demo import DATA, Lived, Population, live
+from csflow.services.demo import DATA, Lived, Population, live, population_of
 from csflow.services.explain import Asked, explain
 from csflow.services.history import history
 from csflow.services.run import Ran, measure_alone, run
@@ -204,6 +204,14 @@ def project_at(folder: Path) -> Path:
     if not (folder / PROJECT_FILE).is_file():
         raise UsageError(f"no {PROJECT_FILE} in {folder}: csflow init {folder} makes a project there")
     return folder.resolve()
+
+
+def population_in(folder: Path, *, seed: int, customers: int) -> Population:
+    """The generated population that a project or pack brings. UsageError where it has none, or a wrong one."""
+    path = folder / POPULATION_FILE
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no population to generate")
+    return population_of(import_file(path), seed=seed, customers=customers)
 
 
 def shipped_packs() -> dict[str, Path]:

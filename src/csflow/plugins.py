@@ -14,10 +14,10 @@ import pluggy
 
 from csflow import hookspecs
 from csflow.errors import UsageError
+from csflow.flow.files import POPULATION_FILE
 from csflow.hookspecs import Provider
 
 ENTRY_POINTS = "csflow.plugins"
-POPULATION = "population.py"  # who lives in a project's demo: read by `demo` alone, no plugin
 
 
 def make_manager(plugins: Iterable[tuple[str, Any]], *, off: Iterable[str] = ()) -> pluggy.PluginManager:
@@ -34,7 +34,7 @@ def make_manager(plugins: Iterable[tuple[str, Any]], *, off: Iterable[str] = ())
 
 def local_plugins(folders: Iterable[Path]) -> list[tuple[str, ModuleType]]:
     """The ``.py`` files beside each ``csflow.yaml``, imported; UsageError with file and reason where one cannot be."""
-    paths = [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name != POPULATION]
+    paths = [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name != POPULATION_FILE]
     return [(str(path), import_file(path)) for path in paths]
 
 

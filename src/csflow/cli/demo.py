@@ -39,7 +39,7 @@ def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, 
     Everything in it is generated. Each week's data is written as files under DIR/data, imported through the
     project's mappings, measured and advanced, exactly as your own would be.
     """
-    from csflow.app import Csflow, shipped_packs  # noqa: PLC0415  # SQLAlchemy comes with it
+    from csflow.app import Csflow, population_in, shipped_packs  # noqa: PLC0415  # SQLAlchemy comes with it
     from csflow.services import demo as living  # noqa: PLC0415
 
     packs = shipped_packs()
@@ -47,7 +47,7 @@ def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, 
         raise UsageError(f"no pack '{pack}': csflow ships {', '.join(packs)}")
     gc.set_threshold(50_000, 20, 20)  # questions are made of many small objects: looking cost a quarter of the time
     living.clear(folder, force=force)
-    population = living.population_of(packs[pack], seed=seed, customers=customers).until(weeks)
+    population = population_in(packs[pack], seed=seed, customers=customers).until(weeks)
     living.make_project(folder, packs[pack], note=population.note)
     app = Csflow(folder)
     click.get_current_context().call_on_close(app.close)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT_FILE = "csflow.yaml"
+POPULATION_FILE = "population.py"  # who lives in a project's demo: read by `demo` alone, no plugin
 
 
 def project_files(folder: Path) -> Iterator[Path]:

@@ -23,10 +23,8 @@ from sqlalchemy import case, event, exists, func, literal, select
 
 from csflow.errors import RefusedError, UsageError
 from csflow.flow.definition import Definition
-from csflow.flow.files import PROJECT_FILE
+from csflow.flow.files import POPULATION_FILE, PROJECT_FILE
 from csflow.hookspecs import Provider
-from csflow.plugins import POPULATION
-from csflow.plugins import import_file as import_python
 from csflow.services.acting import Act, acting, fill_case
 from csflow.services.advance import Request
 from csflow.services.effects import perform
@@ -40,7 +38,8 @@ from csflow.values import Instant, Zone, day
 MARK = "GENERATED.txt"  # stands in a demo's folder: what has it may be overwritten
 DATA = "data"
 DATABASE = "csflow.db"
-OWN = (DATA, ".csflow", PROJECT_FILE, POPULATION, *(f"{DATABASE}{end}" for end in ("", "-wal", "-shm", ".lock")), MARK)
+_LEFT_BY_SQLITE = ("", "-wal", "-shm", ".lock", ".lock.json")
+OWN = (DATA, ".csflow", PROJECT_FILE, POPULATION_FILE, *(f"{DATABASE}{end}" for end in _LEFT_BY_SQLITE), MARK)
 WEEK_US = 7 * 86_400_000_000
 
 Rows = list[dict[str, Any]]
@@ -83,7 +82,7 @@ def make_project(folder: Path, pack: Path, *, note: str) -> None:
     ]
     lines = ["csflow: 1", "name: demo", f"extends: [{pack.name}]", *kept, ""]
     (folder / "csflow.yaml").write_text("\n".join(lines), "utf-8")
-    shutil.copyfile(pack / POPULATION, folder / POPULATION)
+    shutil.copyfile(pack / POPULATION_FILE, folder / POPULATION_FILE)
 
 
 def clear(folder: Path, *, force: bool) -> None:
@@ -100,22 +99,12 @@ def clear(folder: Path, *, force: bool) -> None:
         )
 
 
-def population_of(folder: Path, *, seed: int, customers: int) -> Population:
-    """The population of a project. UsageError when there is none, or it cannot be called."""
-    path = folder / POPULATION
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no population to generate")
-    module = import_python(path)
-    weeks = getattr(module, "weeks", None)
-    if not callable(weeks):
-        raise UsageError(f"{path}: it needs a function weeks(seed, customers)")
-    return Population(weeks(seed, customers), int(_said(module, "WEEKS", path)), str(_said(module, "NOTE", path)))
-
-
-def _said(module: ModuleType, name: str, path: Path) -> Any:
-    if not hasattr(module, name):
-        raise UsageError(f"{path}: it needs {name}")
-    return getattr(module, name)
+def population_of(module: ModuleType, *, seed: int, customers: int) -> Population:
+    """The population that a module of a project describes. UsageError when something is missing in it."""
+    for name in ("weeks", "WEEKS", "NOTE"):
+        if not hasattr(module, name):
+            raise UsageError(f"{module.__file__}: it needs {name}")
+    return Population(module.weeks(seed, customers), int(module.WEEKS), str(module.NOTE))
 
 
 def live(
