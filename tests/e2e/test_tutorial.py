@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from walkthrough import DOCS, Command, Walk, blocks, commands, fits, pages
 
 FOLLOWED = [page for page in pages() if any(block.language == "console" for block in blocks(page))]

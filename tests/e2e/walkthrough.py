@@ -1,8 +1,8 @@
 """Reads the fenced blocks of a page of the docs and follows them in an empty folder, word for word.
 
 A block with ``title="file"`` is written to that file. In a ``console`` block each line that begins with ``$ `` is a
-command (further lines of it begin with ``> ``); what stands below must be what it prints. ``…`` stands for anything, alone
-in a line for any number of lines. Commands are typed into one shell after the other, which keeps its folder.
+command (further lines of it begin with ``> ``); what stands below must be what it prints. ``…`` stands for anything,
+alone in a line for any number of lines. Commands are typed into one shell after the other, which keeps its folder.
 """
 
 from __future__ import annotations
