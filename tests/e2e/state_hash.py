@@ -7,12 +7,6 @@ import json
 
 from sqlalchemy import Connection, text
 
-SUBJECT = """(case f.kind when 'customer' then (select key from customer where id = {id})
- when 'contract' then (select c.key || ' ' || k.key from contract k join customer c on c.id = k.customer where k.id = {id})
- when 'contact' then (select key from contact where id = {id})
- when 'person' then (select key from person where id = {id})
- when 'organisation' then (select key from organisation where id = {id}) end)"""
-
 
 def state_of(connection: Connection, kinds: dict[str, str], metrics: dict[str, str]) -> dict[str, list[tuple]]:
     """Table → sorted rows. ``kinds``: the subject of each flow, ``metrics``: that of each metric."""
@@ -27,8 +21,8 @@ def state_of(connection: Connection, kinds: dict[str, str], metrics: dict[str, s
 
     found["case"] = []
     for row in rows(
-        "select id, flow, subject, customer, number, key, stage, ended, stay, came_from, came_stay, opened_at, entered_at,"
-        ' ended_at, clock, run, waiting, seq from "case"'
+        "select id, flow, subject, customer, number, key, stage, ended, stay, came_from, came_stay, opened_at,"
+        ' entered_at, ended_at, clock, run, waiting, seq from "case"'
     ):
         name = f"{row[1]}/{keys[kinds[row[1]]][row[2]]}/{row[4]}"
         cases[row[0]] = name
@@ -79,13 +73,15 @@ def state_of(connection: Connection, kinds: dict[str, str], metrics: dict[str, s
     found["contract"] = [
         (keys["customer"][row[0]], *row[1:])
         for row in rows(
-            "select customer, key, product, starts_on, ends, amount, currency, value, replaces, inferred, happened from contract"
+            "select customer, key, product, starts_on, ends, amount, currency, value, replaces, inferred, happened"
+            " from contract"
         )
     ]
     found["usage"] = [
         (keys["customer"][row[0]], *row[1:])
         for row in rows(
-            "select u.customer, f.key, u.day, u.ref, u.count, u.seconds, u.users from usage u join feature f on f.id = u.feature"
+            "select u.customer, f.key, u.day, u.ref, u.count, u.seconds, u.users from usage u"
+            " join feature f on f.id = u.feature"
         )
     ]
     return {table: sorted(lines, key=repr) for table, lines in found.items()}
@@ -106,8 +102,8 @@ def hash_of(state: dict[str, list[tuple]]) -> str:
 
 def first_difference(one: dict[str, list[tuple]], other: dict[str, list[tuple]]) -> str:
     """What differs first, for a person to read; empty when nothing does."""
-    for table in one:
-        left, right = set(map(repr, one[table])), set(map(repr, other[table]))
+    for table, lines in one.items():
+        left, right = set(map(repr, lines)), set(map(repr, other[table]))
         if left != right:
             return f"{table}: only left {sorted(left - right)[:2]}, only right {sorted(right - left)[:2]}"
     return ""

@@ -21,7 +21,7 @@ from csflow.errors import LockedError, StoreError, UsageError
 from csflow.store.locking import pass_lock
 
 HERE = Path(__file__).parent
-FULL = os.environ.get("CSFLOW_FULL") == "1"
+FULL = os.environ.get("CSFLOW_THOROUGH") == "1"
 
 
 def _beside(name: str):
@@ -53,8 +53,9 @@ def data(tmp_path: Path) -> Path:
         terms.append(
             [term, who, "2024-02-01", end, "Basic", 5, 100, 1200, "False", "False", "False", "False", "monthly", "True"]
         )
-        for k in range(n):
-            usage.append([f"U-{n}-{k}", term, f"2024-0{3 + k % 2}-{10 + k:02}", f"feature_{k}", 3, 600, 0, "False"])
+        usage += [
+            [f"U-{n}-{k}", term, f"2024-0{3 + k % 2}-{10 + k:02}", f"feature_{k}", 3, 600, 0, "False"] for k in range(n)
+        ]
         tickets.append(
             [
                 f"T-{n:02}",
@@ -72,10 +73,13 @@ def data(tmp_path: Path) -> Path:
             churn.append([f"C-{n}", who, "2024-04-20", "pricing", 1.5, "False", "False", "False", ""])
             churn.append([f"D-{n}", who, "2024-04-25", "budget", 0, "False", "False", "True", ""])
     heads = {
-        "accounts": "account_id,account_name,industry,country,signup_date,referral_source,plan_tier,seats,is_trial,churn_flag",
-        "subscriptions": "subscription_id,account_id,start_date,end_date,plan_tier,seats,mrr_amount,arr_amount,is_trial,"
+        "accounts": "account_id,account_name,industry,country,signup_date,referral_source,plan_tier,"
+        "seats,is_trial,churn_flag",
+        "subscriptions": "subscription_id,account_id,start_date,end_date,plan_tier,seats,mrr_amount,arr_amount,"
+        "is_trial,"
         "upgrade_flag,downgrade_flag,churn_flag,billing_frequency,auto_renew_flag",
-        "feature_usage": "usage_id,subscription_id,usage_date,feature_name,usage_count,usage_duration_secs,error_count,is_beta_feature",
+        "feature_usage": "usage_id,subscription_id,usage_date,feature_name,usage_count,"
+        "usage_duration_secs,error_count,is_beta_feature",
         "support_tickets": "ticket_id,account_id,submitted_at,closed_at,resolution_time_hours,priority,"
         "first_response_time_minutes,satisfaction_score,escalation_flag",
         "churn_events": "churn_event_id,account_id,churn_date,reason_code,refund_amount_usd,preceding_upgrade_flag,"
