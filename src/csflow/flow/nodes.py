@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from csflow.flow.types import BOOLEAN, DATE, NUMBER, TIME, Fact, Type
 
@@ -27,7 +27,8 @@ class Node:
 
     def parts(self) -> Iterator[Node]:
         """The nodes directly below, in the order they are written."""
-        for name in _names(type(self)):
+        kind: Any = type(self)  # mypy takes the hash of its instances for that of the class
+        for name in _names(kind):
             yield from _nodes(getattr(self, name))
 
     def walk(self) -> Iterator[Node]:
@@ -38,7 +39,7 @@ class Node:
 
 
 @cache
-def _names(kind: type[Node]) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     return tuple(spec.name for spec in fields(kind))
 
 
