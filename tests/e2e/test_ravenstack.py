@@ -211,7 +211,7 @@ def foreseen_moves_happen(at, week: str, monkeypatch: pytest.MonkeyPatch) -> Non
     for name, case in expected.items():
         assert (moved[name]["from"], moved[name]["to"]) == (case["stage"], case["next"]["to"]), (week, name)
         assert moved[name]["because"] == case["next"]["because"], (week, name)
-        verdicts = [way["verdict"] for way in case["transitions"] if way["to"] == case["next"]["to"]]
+        verdicts = [way["verdict"] for way in case["transitions"] if way["place"] == case["next"]["place"]]
         assert "true" in verdicts, (week, name)
     said = {entry["case"]: entry["to"] for entry in reversed(spoken)}  # the first move of each
     for name, case in told.items():
