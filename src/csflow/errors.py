@@ -28,7 +28,9 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        """``file:line:column: message``, the form editors jump to."""
+        """``file:line:column: message``, the form editors jump to; the message alone where no line is at fault."""
+        if not self.line:
+            return self.message
         return f"{self.file}:{self.line}:{self.column}: {'warning: ' if self.warning else ''}{self.message}"
 
 

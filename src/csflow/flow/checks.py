@@ -9,7 +9,7 @@ from csflow.flow.building_effects import SUBJECT_KINDS, check_trigger
 from csflow.flow.names import RETENTION
 from csflow.flow.sites import Path, Site, Tree, constant, listed, section
 from csflow.flow.types import WORDS, Fact, Type
-from csflow.values import day, parse_length, parse_share
+from csflow.values import day, parse_length, parse_money, parse_share
 
 if TYPE_CHECKING:
     from csflow.flow.definition import Definition
@@ -207,7 +207,9 @@ class _Scenario:
             return
         if fact.type.choices and str(value) not in fact.type.choices and not isinstance(value, list):
             self.site.wrong(path, _never(fact, value))
-        elif fact.type.name in {"boolean", "number", "share", "money", "date"}:
+        elif fact.type.name == "money":  # a contract may well be in another currency than the project
+            self.site.parsed(path, lambda text: parse_money(text, "EUR"), str(value))
+        elif fact.type.name in {"boolean", "number", "share", "date"}:
             self.site.value(path, value, fact.type)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
@@ -110,11 +110,17 @@ def advance(store: Store, definition: Definition, request: Request, tell: Tell |
             return advance_alone(Session(store, connection), definition, request, tell)
 
 
-def advance_alone(
-    session: Session, definition: Definition, request: Request, tell: Tell | None = None
-) -> Outcome:
+def advance_alone(session: Session, definition: Definition, request: Request, tell: Tell | None = None) -> Outcome:
     """As `advance`, for whoever holds the lock of the pass already."""
     return _Pass(session, definition, request, tell).run()
+
+
+def refuse_backwards(connection: Connection, request: Request, zone: Zone) -> int | None:
+    """The last pass's moment; UsageError when this one would write what lies before it."""
+    last = last_pass(connection)
+    if last is not None and request.now < last and not request.dry_run:
+        raise UsageError(f"the last pass was at {zone.text(last)}: a pass before it only as --dry-run")
+    return last
 
 
 class _Pass:
@@ -158,9 +164,7 @@ class _Pass:
         """Make the store ready for this moment; True when all cases are to be asked, touched or not."""
         request, zone = self.request, Zone(self.definition.zone)
         with self.session.chunk() as connection:
-            last = last_pass(connection)
-            if last is not None and request.now < last and not request.dry_run:
-                raise UsageError(f"the last pass was at {zone.text(last)}: a pass before it only as --dry-run")
+            last = refuse_backwards(connection, request, zone)
             number_names(connection, self.definition)
             people = {person.id: next(iter(person.label.values()), None) for person in self.definition.people.values()}
             sync_people(connection, people, self.definition.name)
@@ -172,9 +176,18 @@ class _Pass:
             self.withheld = self.withheld or last is None
             if request.subjects:
                 self.customers = _customers(connection, request.subjects)
-            row = {"verb": "pass", "as_of": request.now, "recorded": request.recorded, "definition": self.definition.hash}
+            row = {
+                "verb": "pass",
+                "as_of": request.now,
+                "recorded": request.recorded,
+                "definition": self.definition.hash,
+            }
             self.run_id = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()
             late = redated(connection, view) if changed else []
+            if changed:
+                mine = (t.history.c.kind == "migrated", t.history.c.at == request.now)
+                migrated = select(func.count()).select_from(t.history).where(*mine)
+                self.outcome.counts["migrated"] = connection.execute(migrated).scalar_one()
         for start in range(0, len(late), CHUNK):
             with self.session.chunk() as connection:
                 work = Work(connection, view, self.machines, request.actor, request.recorded, self.withheld)
@@ -186,7 +199,9 @@ class _Pass:
             self.outcome.counts["failed"] = len(self.outcome.failed)
             summary = json.dumps({kind: number for kind, number in sorted(self.outcome.counts.items())})
             finished = 0 if self._partial else 1
-            connection.execute(update(t.run).where(t.run.c.id == self.run_id).values(finished=finished, summary=summary))
+            connection.execute(
+                update(t.run).where(t.run.c.id == self.run_id).values(finished=finished, summary=summary)
+            )
 
     @property
     def _partial(self) -> bool:
@@ -200,13 +215,18 @@ class _Pass:
             due += [t.touched.c.kind == "customer", t.touched.c.subject.in_(self.customers)]
         with self.session.chunk() as connection:
             columns = [t.touched.c.kind, t.touched.c.subject]
-            waiting = select(t.touched.c.queue + (HANDLED - ADVANCE), *columns, t.touched.c.day * 0, t.touched.c.mark * 0)
+            waiting = select(
+                t.touched.c.queue + (HANDLED - ADVANCE), *columns, t.touched.c.day * 0, t.touched.c.mark * 0
+            )
             statement = insert_into(connection, t.touched).from_select(
                 ["queue", "kind", "subject", "day", "mark"], waiting.where(*due).distinct()
             )
             connection.execute(statement.on_conflict_do_nothing())
             connection.execute(delete(t.touched).where(*due))
-            return connection.execute(select(t.touched.c.kind).where(t.touched.c.queue == HANDLED).limit(1)).first() is not None
+            return (
+                connection.execute(select(t.touched.c.kind).where(t.touched.c.queue == HANDLED).limit(1)).first()
+                is not None
+            )
 
     def _vendor_touched(self) -> bool:
         """A fact of the organisation is a fact of every case."""
@@ -318,7 +338,14 @@ class _Pass:
         failed: list[dict[str, str]] = []
         stopped: set[int] = set()
         with self.session.chunk() as connection:
-            work = Work(connection, View(view.definition, view.book, view.moment), self.machines, request.actor, request.recorded, self.withheld)
+            work = Work(
+                connection,
+                View(view.definition, view.book, view.moment),
+                self.machines,
+                request.actor,
+                request.recorded,
+                self.withheld,
+            )
             hits = [hit for _, mine in owners for hit in mine]
             work.load(hit.row.case_id for hit in hits if hasattr(hit.row, "case_id"))
             apply = _Application(work, self.stopped)
@@ -359,7 +386,11 @@ class _Application:
             if handler is None:
                 continue
             row = self.work.rows.get(hit.row.case_id)
-            if row is None or row.id in self.stopped or (row.id not in self.moved and current[row.id] != hit.row.version):
+            if (
+                row is None
+                or row.id in self.stopped
+                or (row.id not in self.moved and current[row.id] != hit.row.version)
+            ):
                 continue  # changed since it was asked: it is touched, the next hop asks again
             if row.id not in self.moved:
                 self.wrote = True
@@ -382,7 +413,11 @@ class _Application:
             if reason is not None:
                 subject = work.keys.get((said.kind, said.subject), "?")
                 self.failed.append({"case": f"{said.kind} {subject}", "error": reason})
-        heard = {row.id for row in work.rows.values() if row.version != row.old_version or row.seq and row.old_version is None}
+        heard = {
+            row.id
+            for row in work.rows.values()
+            if row.version != row.old_version or row.seq and row.old_version is None
+        }
         self.moved |= heard
 
     def _entries(self, hits: list[Hit]) -> dict[tuple[int, str], str]:
@@ -469,7 +504,9 @@ class _Application:
     def _halt(self, row: CaseRow, error: str) -> None:
         self.failed.append({"case": self.work.name(row), "error": error})
         self.newly_stopped.add(row.id)
-        kind, owner = ("customer", row.customer) if row.customer is not None else (self.work.flow(row).subject, row.subject)
+        kind, owner = (
+            ("customer", row.customer) if row.customer is not None else (self.work.flow(row).subject, row.subject)
+        )
         tomorrow = self.work.view.moment.today + 1  # another day may break the circle
         touch(self.work.connection, kind, [owner], day=tomorrow, queues=(ADVANCE,))
 
@@ -494,7 +531,13 @@ class _Application:
                     values[name] = getattr(hit.row, f"w_{name}")
             key = None if flow.one_per == "case.id" else str(hit.row.one_per)
             work.pending["opening"].append(
-                {"flow": flow.name, "place": opening.place, "subject": hit.row.subject, "key": str(hit.row.one_per), "period": hit.row.period}
+                {
+                    "flow": flow.name,
+                    "place": opening.place,
+                    "subject": hit.row.subject,
+                    "key": str(hit.row.one_per),
+                    "period": hit.row.period,
+                }
             )
             because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
             wanted.append(
@@ -542,7 +585,9 @@ def _whose(connection: Connection, definition: Definition, owner: tuple[int, lis
 
 def _customers(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:
     wanted = sorted(set(keys))
-    found = dict(connection.execute(select(t.customer.c.key, t.customer.c.id).where(t.customer.c.key.in_(wanted))).all())
+    found = dict(
+        connection.execute(select(t.customer.c.key, t.customer.c.id).where(t.customer.c.key.in_(wanted))).all()
+    )
     missing = [key for key in wanted if key not in found]
     if missing:
         raise UsageError(f"no customer '{missing[0]}'")

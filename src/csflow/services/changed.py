@@ -39,7 +39,7 @@ def adopt(connection: Connection, view: View, request: Any) -> bool:
         select(t.case.c.flow, t.case.c.stage, func.count()).group_by(t.case.c.flow, t.case.c.stage)
     ).all()
     homeless = [
-        Problem(f"{flow}", 1, 1, _homeless(definition, flow, stage, number))
+        Problem("", 0, 0, _homeless(definition, flow, stage, number))
         for flow, stage, number in occupied
         if _place_of(definition, flow, stage) is None
     ]

@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 
 from csflow.flow.definition import Definition
 from csflow.hookspecs import Provider
-from csflow.services.advance import Outcome, Request, Session, advance_alone
+from csflow.services.advance import Outcome, Request, Session, advance_alone, refuse_backwards
 from csflow.services.measure import Measured, measure
 from csflow.services.work import Tell
 from csflow.store.locking import pass_lock
 from csflow.store.opening import Store
+from csflow.values import Zone
 
 Providers = Mapping[str, Provider]
 
@@ -43,6 +44,8 @@ def measure_alone(store: Store, definition: Definition, providers: Providers, *,
 
 
 def _measure(store: Store, definition: Definition, providers: Providers, request: Request) -> Measured:
+    with store.reading() as connection:  # before anything is written: values of a former day would stand as today's
+        refuse_backwards(connection, request, Zone(definition.zone))
     return measure(store, definition, providers, now=request.now, recorded=request.recorded, full=request.full)
 
 
