@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LONGEST = 2_000
+LONGEST_TOLD = 80  # characters of an expression that cannot be read, in its error
 _BREAK = re.compile(r"[\n\r\f\v]")
 _SHARE_OR_TEXT = re.compile(r"""'[^']*'|"[^"]*"|(?P<share>\b\d+(?:\.\d+)?%)|(?P<imaginary>\b\d+(?:\.\d+)?[jJ]\b)""")
 
@@ -131,9 +132,15 @@ def _parse(text: str) -> ast.expr:
             warnings.simplefilter("error")  # Python only warns of some of what is no number and no text
             return ast.parse(source.strip(), mode="eval").body
     except SyntaxError as error:
-        raise ExpressionError(f"cannot read '{text}'{_hint(text, error)}") from None
+        raise ExpressionError(f"cannot read '{_line(text)}'{_hint(text, error)}") from None
     except (RecursionError, MemoryError, ValueError):
         raise ExpressionError(f"cannot read '{text[:40]}…': too deep or not text") from None
+
+
+def _line(text: str) -> str:
+    """What was written, as one line of an error."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_TOLD else line[:LONGEST_TOLD] + "…"
 
 
 def _hint(text: str, error: SyntaxError) -> str:

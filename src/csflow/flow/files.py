@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ def project_files(folder: Path) -> Iterator[Path]:
     found: list[Path] = []
     while waiting:
         here = waiting.pop()
-        with suppress(OSError):
+        try:
             status = here.stat()
             if (status.st_dev, status.st_ino) in seen:
                 continue
@@ -32,8 +31,17 @@ def project_files(folder: Path) -> Iterator[Path]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     waiting.append(Path(entry.path))
                 elif entry.name.endswith((".yaml", ".yml")):
                     found.append(Path(entry.path))
+        except OSError:  # left out silently, its flows would be gone: whoever reads what is found says what is wrong
+            found.append(here)
     return iter(sorted(found))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False

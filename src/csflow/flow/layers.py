@@ -224,7 +224,8 @@ class _Reader:
 def _shown(path: Path) -> str:
     """The path as people look for it: from the current folder where it lies below that."""
     try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
+        # the file's own name, not what it links to: a link may lead nowhere, or to itself
+        return (path.parent.resolve() / path.name).relative_to(Path.cwd()).as_posix()
     except (ValueError, OSError):
         return str(path)
 

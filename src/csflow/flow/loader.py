@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -123,6 +124,8 @@ def _fingerprint(folder: Path, around: Surroundings, files: tuple[Path, ...] | N
     try:
         for path in sorted({*listed, *project_files(folder)}):
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_TOTAL:
+                return None  # no file to be read whole: the load says what is wrong with it
             digest.update(f"{path}\0{status.st_mtime_ns}\0{status.st_size}\n".encode(errors="surrogateescape"))
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         for extended in sorted({_project_of(path) for path in listed} - {folder}):

@@ -322,6 +322,9 @@ def read_bytes(content: bytes, file: str) -> tuple[Item | None, list[Problem], b
 
 def read_file(path: Path, file: str) -> tuple[Item | None, list[Problem], bool]:
     """As `read_bytes`, from a file; one that cannot be opened is a problem, not an exception."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever; a device has no end
+        what = "csflow may not read this folder" if path.is_dir() else "not a file"
+        return None, [Problem(file, 1, 1, f"cannot be read: {what}")], False
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

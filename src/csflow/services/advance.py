@@ -416,7 +416,7 @@ class _Application:
         heard = {
             row.id
             for row in work.rows.values()
-            if row.version != row.old_version or row.seq and row.old_version is None
+            if row.version != row.old_version or (row.seq and row.old_version is None)
         }
         self.moved |= heard
 

@@ -91,11 +91,13 @@ def import_file(
         raise UsageError(
             f"--complete closes {able}; a {mapping.kind.name} that a file no longer lists cannot be closed"
         )
+    target = rejects or path.with_name(f"{path.name}.rejects.csv")
+    if target.exists() and path.exists() and target.samefile(path):
+        raise UsageError(f"--rejects {target}: this is the file that is read: name another")
     form = read_format(mapping.options, f"imports.{mapping.name}")
     source = Source(path, form)
     try:
         rows = Rows(compile_plan(mapping, definition, source.columns, str(path)), definition, source.columns)
-        target = rejects or path.with_name(f"{path.name}.rejects.csv")
         work = _Work(definition, rows, source, target, progress or _silent)
         with store.connected() as connection:
             return work.run(connection, as_of, dry_run=dry_run, complete=complete, recorded=recorded)

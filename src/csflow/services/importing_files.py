@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 BATCH = 20_000
 BLOCK = 16_777_216  # bytes: a file without a line end in so many is not read into memory to find one
 LONGEST_CELL = 131_072
+_HALF = re.compile("[\ud800-\udfff]")  # what JSON can say and no file or database can hold
 JSON_ENDINGS = frozenset({".jsonl", ".ndjson"})
 
 Row = list[str]
@@ -190,6 +192,8 @@ class Source:
                 raise StoreError(f"{self.path}:{number}: this line is not a JSON object") from None
             if not isinstance(row, dict):
                 raise StoreError(f"{self.path}:{number}: this line is not a JSON object")
+            if "\\u" in line and _HALF.search(json.dumps(row, ensure_ascii=False)):
+                raise StoreError(f"{self.path}:{number}: half of a character (\\ud800 … \\udfff alone): write it whole")
             yield number, {name: _cell(value) for name, value in row.items()}
 
     def _json_batches(self) -> Iterator[Batch]:

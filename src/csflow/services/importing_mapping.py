@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TYPES = {"date": DATE, "time": TIME, "number": NUMBER, "boolean": BOOLEAN, "text": TEXT}
 DUPLICATES = ("sum", "last", "first")
+SEPARATORS = (";", "\t", "|")  # what parts cells where a comma does not
 ENTRIES = frozenset({"column", "format", "values", "type", "value"})
 MAPPING_KEYS = frozenset(
     {"uses", "with", "into", "key", "columns", "every", "at_least", "on_duplicate", "ignore", "replaces", "max_missing"}
@@ -177,6 +178,8 @@ def _known(kind: Kind, definition: Definition, said: dict[str, Any]) -> dict[str
         chosen = [definition.flows[flow]] if flow in definition.flows else list(definition.flows.values())
         declared = {name: one for each in reversed(chosen) for name, one in each.fields.items()}
         known |= _known_words(kind, definition, flow)
+    if kind.name == "activity" and definition.activities:
+        known["kind"] = Type("choice", tuple(definition.activities))  # another one, no guard could ever read
     return {**declared, **known}
 
 
@@ -286,8 +289,13 @@ def _left_over(mapping: Mapping, columns: Sequence[str], used: set[str], known: 
     if "*" in mapping.ignore:
         return []
     left = [column for column in columns if column not in used and column not in mapping.ignore]
+    if len(columns) == 1 and (sign := next((one for one in SEPARATORS if one in columns[0]), None)):
+        way = "say `with: {delimiter: " + json.dumps(sign) + "}` in its mapping"
+        return [f"one column only, '{columns[0]}': if its cells are parted by {json.dumps(sign)}, {way}"]
+    own = f"; a file of {plural(mapping.kind.name)} has {', '.join(known)}" if mapping.columns is None else ""
     return [
-        f"nothing reads column '{column}'{_near(column, known)}: give it a place under columns, or list it under ignore"
+        f"nothing reads column '{column}'{_near(column, known)}: "
+        f"give it a place under columns, or list it under ignore{own}"
         for column in left
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 Value = str | int | float | None
 REMEMBERED = 50_000  # different cells of one column that a converter keeps in mind
+LARGEST = 10**15  # of a number, or of an amount in minor units: what guards make of it fits every database
 LONGEST_KEY = 500  # characters of an id: PostgreSQL's index pages hold no more than a third of 8 kB
 _WORDS = {"true": 1, "yes": 1, "1": 1, "t": 1, "y": 1, "false": 0, "no": 0, "0": 0, "f": 0, "n": 0}
 _NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -87,10 +87,12 @@ def _plain(kind: Type, reading: Reading, zone: Zone, currency: str) -> Callable[
 
 
 def key(cell: str) -> str | None:
-    """An id: trimmed; ValueError when it is too long to be one."""
+    """An id: trimmed; ValueError when it is too long to be one, or cannot be typed."""
     cell = cell.strip()
     if len(cell) > LONGEST_KEY:
         raise ValueError(f"an id has at most {LONGEST_KEY} characters")
+    if not cell.isprintable():
+        raise ValueError("an id has no invisible characters (line ends, control characters, odd spaces)")
     return cell or None
 
 
@@ -103,18 +105,30 @@ def currency_code(cell: str) -> str | None:
 
 
 def number(cell: str) -> float:
-    """A decimal number with a point; no thousands, no infinity."""
-    if not _NUMBER.fullmatch(cell) or not math.isfinite(found := float(cell)):
+    """A decimal number with a point, up to ±10^15; no thousands, no infinity."""
+    if not _NUMBER.fullmatch(cell):
         raise ValueError(f"{_quoted(cell)} is not a number")
+    found = float(cell)
+    if abs(found) > LARGEST:
+        raise ValueError(f"{_quoted(cell)} is too large: a number is at most 10^15")
     return found
 
 
 def money(cell: str, currency: str) -> int:
     """An amount in minor units of ``currency``."""
     try:
-        return values.to_minor(cell, currency)
+        minor = values.to_minor(cell, currency)
     except ValueError:
         raise ValueError(f"{_quoted(cell)} is not an amount in {currency}") from None
+    return bounded(minor, currency)
+
+
+def bounded(minor: int, currency: str) -> int:
+    """The amount itself; ValueError when it is larger than any contract, so that sums stay whole numbers."""
+    if abs(minor) > LARGEST:
+        most = values.money_text(LARGEST, currency)
+        raise ValueError(f"{values.money_text(minor, currency)} is too large: an amount is at most {most}")
+    return minor
 
 
 def _share(cell: str) -> float:

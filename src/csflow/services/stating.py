@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from csflow.errors import UsageError
 from csflow.flow.types import WORDS, Type
-from csflow.services.importing_values import Reading, converter
+from csflow.services.importing_values import Reading, bounded, converter
 from csflow.services.meaning import find_subject, near, near_key
 from csflow.services.views import View, present
 from csflow.store import tables as t
@@ -82,12 +82,12 @@ def _money(text: str, name: str, view: View) -> int:
     try:
         amount = parse_money(text, own)
         if amount.currency == own:
-            return amount.minor
+            return bounded(amount.minor, own)
         rate = view.moment.rates.get(amount.currency)
         if rate is None:
             raise UsageError(f"{name}: no rate for {amount.currency} is known: import rates, or write it in {own}")
         whole = Decimal(amount.minor).scaleb(-minor_digits(amount.currency))
-        return to_minor(whole * Decimal(str(rate)), own)
+        return bounded(to_minor(whole * Decimal(str(rate)), own), own)
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from None
 
