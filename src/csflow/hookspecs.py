@@ -60,8 +60,8 @@ class Provider:
     """How a ``uses:`` of a metric is computed: set-wise by ``select``, or batch by batch by ``compute``.
 
     ``select`` gives (customer id, value, newest day) for every customer with usage in the window, and ``empty`` is
-    the value of a customer without. ``compute`` returns id → value in the metric's own unit (numbers, shares 0…1, words,
-    booleans); an id that is left out is unknown.
+    the value of a customer without. ``compute`` returns id → value in the metric's own unit (numbers, shares 0…1,
+    words, booleans); an id that is left out is unknown.
     """
 
     compute: Callable[[Batch], Mapping[str, Any]] | None = None

@@ -71,7 +71,9 @@ def map_classes() -> None:
             Measurement, primaryjoin=foreign(t.measurement.c.subject) == c.subject, viewonly=True
         ),
         "owner": relationship(Customer, primaryjoin=foreign(c.customer) == t.customer.c.id, viewonly=True),
-        "contract": relationship(Contract, primaryjoin=foreign(c.customer) == t.contract.c.customer, viewonly=True, uselist=False),
+        "contract": relationship(
+            Contract, primaryjoin=foreign(c.customer) == t.contract.c.customer, viewonly=True, uselist=False
+        ),
     }
     mapper.map_imperatively(Case, t.case, properties=properties)
 
@@ -87,7 +89,9 @@ def advance_by_hand(path: str) -> dict:
     def _prepare(connection, _record) -> None:
         connection.execute("pragma synchronous = full")
 
-    machine = Machine(model=None, states=[*r.STAGES, "churned"], initial=r.STAGES[0], auto_transitions=False, model_attribute="stage")
+    machine = Machine(
+        model=None, states=[*r.STAGES, "churned"], initial=r.STAGES[0], auto_transitions=False, model_attribute="stage"
+    )
     for source, ways in r.TRANSITIONS.items():
         for target, _, _ in ways:
             machine.add_transition(f"{source}_{target}", source, target)
@@ -96,7 +100,10 @@ def advance_by_hand(path: str) -> dict:
     with Session(engine) as session:
         names = {number: name for name, number in session.execute(select(t.name.c.name, t.name.c.id))}
         last = 0
-        loads = [selectinload(getattr(Case, name)) for name in ("milestones", "deadlines", "measurements", "owner", "contract")]
+        loads = [
+            selectinload(getattr(Case, name))
+            for name in ("milestones", "deadlines", "measurements", "owner", "contract")
+        ]
         while True:
             wanted = select(Case).where(t.case.c.id > last, t.case.c.ended.is_(None)).order_by(t.case.c.id).limit(CHUNK)
             cases = session.scalars(wanted.options(*loads)).all()
@@ -127,7 +134,9 @@ def _one(session: Session, machine, case, names: dict[int, str], counts: dict[st
         for name, rule in r.MILESTONES.get(case.stage, {}).items():
             if (case.stay, name) not in reached and holds(facts, rule):
                 reached.add((case.stay, name))
-                session.add(_new(Milestone, case=case.id, stay=case.stay, name=name, stage=case.stage, at=r.NOW, current=1))
+                session.add(
+                    _new(Milestone, case=case.id, stay=case.stay, name=name, stage=case.stage, at=r.NOW, current=1)
+                )
                 log("milestone", name, json.dumps([[fact, facts[fact]] for fact, _, _ in rule]))
                 counts["milestones"] += 1
         for line in case.deadlines:
@@ -174,7 +183,9 @@ def main() -> None:
     theirs = advance_by_hand(str(copy(many, "by_hand")))
     for name, result in {"by hand": theirs, "csflow": ours}.items():
         each = 1_000_000 / many
-        print(f"{name}: {result['seconds'] * each:.0f} µs a customer ({result['cpu'] * each:.0f} of CPU), {result['counts']}")
+        print(
+            f"{name}: {result['seconds'] * each:.0f} µs a customer ({result['cpu'] * each:.0f} of CPU), {result['counts']}"
+        )
     for what in ("seconds", "cpu"):
         print(f"{many} customers, {what}: by hand {theirs[what] / ours[what]:.1f} times as long")
 

@@ -52,11 +52,11 @@ def _ask(raw: sqlite3.Connection, numbers: dict[str, int], *, everyone: bool) ->
     cases: dict[int, dict] = {}
     for stage in r.STAGES:
         for name, rule in r.MILESTONES[stage].items():
-            fresh = "not exists (select 1 from milestone m where m.\"case\" = c.id and m.stay = c.stay and m.name = ?)"
+            fresh = 'not exists (select 1 from milestone m where m."case" = c.id and m.stay = c.stay and m.name = ?)'
             for row in _holding(raw, numbers, stage, rule, f" and {fresh}{dirty}", (name,)):
                 cases.setdefault(row[0], {"milestones": []})["milestones"].append((name, rule, row[1:]))
     late = (
-        "select d.\"case\", d.name, d.due from deadline d cross join \"case\" c on c.id = d.\"case\" where d.due < ? and d.met is null "
+        'select d."case", d.name, d.due from deadline d cross join "case" c on c.id = d."case" where d.due < ? and d.met is null '
         "and d.missed is null and d.dropped = 0 and c.ended is null"
     )
     for case, name, due in raw.execute(late + dirty, (r.NOW,)):
@@ -82,7 +82,9 @@ def _holding(
             where.append(f"k.ends - 1 {op} {int(value)}")
             columns.append("k.ends - 1, null, null")
         else:
-            joins.append(f"cross join measurement m{place} on m{place}.metric = {numbers[name]} and m{place}.subject = c.customer")
+            joins.append(
+                f"cross join measurement m{place} on m{place}.metric = {numbers[name]} and m{place}.subject = c.customer"
+            )
             where.append(f"m{place}.number {op} {float(value)}")
             columns.append(f"m{place}.number, m{place}.known, m{place}.happened")
     statement = (
@@ -119,8 +121,9 @@ def _write(raw: sqlite3.Connection, cases: dict[int, dict], definition: str, cou
     rows = {
         row[0]: list(row)
         for row in raw.execute(
-            f"select {CASE}, u.key, a.person from \"case\" c join customer u on u.id = c.customer "
-            f"left join assignment a on a.customer = c.customer and a.role = 'csm' where c.id in ({marks})", ids
+            f'select {CASE}, u.key, a.person from "case" c join customer u on u.id = c.customer '
+            f"left join assignment a on a.customer = c.customer and a.role = 'csm' where c.id in ({marks})",
+            ids,
         )
     }
     reached: dict[int, dict] = {case: {} for case in cases}
@@ -129,21 +132,28 @@ def _write(raw: sqlite3.Connection, cases: dict[int, dict], definition: str, cou
     ):
         reached[case][(stay, name)] = at
     lines: dict[int, list] = {case: [] for case in cases}
-    for line in raw.execute(f'select "case", name, due, met, missed, dropped from deadline where "case" in ({marks})', ids):
+    for line in raw.execute(
+        f'select "case", name, due, met, missed, dropped from deadline where "case" in ({marks})', ids
+    ):
         lines[line[0]].append(list(line))
     out: dict[str, list] = {"milestone": [], "history": [], "line": [], "case": [], "outbox": [], "stale": []}
     for case, what in cases.items():
         _one(rows[case], what, reached[case], lines[case], definition, out, counts)
     raw.executemany(
         'update "case" set stage = ?, ended = ?, stay = ?, came_from = ?, came_stay = ?, seq = ?, entered_at = coalesce(?, '
-        "entered_at), ended_at = ?, version = version + 1 where id = ?", out["case"]
+        "entered_at), ended_at = ?, version = version + 1 where id = ?",
+        out["case"],
     )
-    raw.executemany('update deadline set met = ?, missed = ?, dropped = ?, person = coalesce(?, person) where "case" = ? and name = ?', out["line"])
+    raw.executemany(
+        'update deadline set met = ?, missed = ?, dropped = ?, person = coalesce(?, person) where "case" = ? and name = ?',
+        out["line"],
+    )
     raw.executemany('update milestone set current = 0 where "case" = ? and stage = ? and stay <> ?', out["stale"])
     raw.executemany('insert into milestone ("case", stay, name, stage, at) values (?, ?, ?, ?, ?)', out["milestone"])
     raw.executemany(
         'insert into history ("case", seq, kind, at, recorded, actor, definition, source, target, place, because) '
-        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", out["history"]
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        out["history"],
     )
     raw.executemany(
         'insert into outbox (effect_id, "case", seq, verb, recipient, body, at, status) values (?, ?, ?, ?, ?, ?, ?, ?)',

@@ -51,7 +51,13 @@ def run_csflow(path: str, *options: str) -> dict:
         profiler.disable()
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(35)
     store.close()
-    return {"seconds": seconds, "cpu": cpu, "counts": outcome.counts, "hops": outcome.hops, "failed": outcome.failed[:3]}
+    return {
+        "seconds": seconds,
+        "cpu": cpu,
+        "counts": outcome.counts,
+        "hops": outcome.hops,
+        "failed": outcome.failed[:3],
+    }
 
 
 def run_floor(path: str) -> dict:
@@ -124,7 +130,9 @@ def main() -> None:
     paths = {name: copy(many, name) for name in ("floor", "csflow")}
     results = {name: apart(name, str(path), *(options if name == "csflow" else [])) for name, path in paths.items()}
     for name, result in results.items():
-        print(f"{name}: {result['seconds']:.2f} s ({result['cpu']:.2f} s of CPU), peak {result['peak_mb']} MB, {result['counts']} {result.get('failed', '')}")
+        print(
+            f"{name}: {result['seconds']:.2f} s ({result['cpu']:.2f} s of CPU), peak {result['peak_mb']} MB, {result['counts']} {result.get('failed', '')}"
+        )
     ratios = {what: results["csflow"][what] / results["floor"][what] for what in ("seconds", "cpu")}
     print(f"{many} customers: ratio {ratios['seconds']:.2f} by the clock, {ratios['cpu']:.2f} by CPU time")
     prints = {name: fingerprint(path) for name, path in paths.items()}

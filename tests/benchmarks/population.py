@@ -107,7 +107,9 @@ def _make(path: Path, customers: int, found: Definition) -> None:
     for place, metric in enumerate(r.METRICS):
         values = people["metrics"][place]
         rows = ((numbers[metric], i + 1, values[i], r.TODAY - 1 - i % 20, r.MEASURED) for i in range(customers))
-        raw.executemany("insert into measurement (metric, subject, number, happened, known) values (?, ?, ?, ?, ?)", rows)
+        raw.executemany(
+            "insert into measurement (metric, subject, number, happened, known) values (?, ?, ?, ?, ?)", rows
+        )
     at = [(number, r.MEASURED, "-") for number in numbers.values()]
     raw.executemany("insert into measured (metric, at, hash) values (?, ?, ?)", at)
     _write_cases(raw, people, found)
@@ -223,7 +225,18 @@ def _lines(i: int, place: int, due: list[tuple[str, int, int]], reached: list, s
         done = p < place or len(r.MILESTONES[r.STAGES[p]]) == sum(1 for q, _ in reached if q == p)
         met = min(since - (place - p) * r.DAY, YESTERDAY) if done else None
         late = at < (met if met is not None else YESTERDAY)
-        lines.append((i + 1, f"stages.{r.STAGES[p]}", at, anchor, spec, met, at if late else None, f"p{i % 50}" if late else None))
+        lines.append(
+            (
+                i + 1,
+                f"stages.{r.STAGES[p]}",
+                at,
+                anchor,
+                spec,
+                met,
+                at if late else None,
+                f"p{i % 50}" if late else None,
+            )
+        )
     return lines
 
 

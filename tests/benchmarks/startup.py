@@ -43,7 +43,9 @@ def compare(name: str, bare: list[str], ours: list[str], folder: Path) -> None:
     least = {what: [min(run[place] for run in runs) for place in (0, 1)] for what, runs in spent.items()}
     for place, what in enumerate(("clock", "CPU")):
         bare_time, our_time = least["bare"][place], least["ours"][place]
-        print(f"{name}, by {what}: {1000 * our_time:.0f} ms against {1000 * bare_time:.0f} ms, ratio {our_time / bare_time:.2f}")
+        print(
+            f"{name}, by {what}: {1000 * our_time:.0f} ms against {1000 * bare_time:.0f} ms, ratio {our_time / bare_time:.2f}"
+        )
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How many statements a pass asks at 1,000, 10,000 and 100,000 customers: questions must not grow, writes only with moves.
 
-    uv run python tests/benchmarks/statements.py
+uv run python tests/benchmarks/statements.py
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def main() -> None:
         outcome = advance(store, found, Request(r.NOW, "benchmark", r.NOW, full=True), tell=lambda _kind, _entry: None)
         store.close()
         hops = outcome.hops
-        print(f"{many} customers: {hops} hops, {seen['questions'] / hops:.0f} questions a hop, {dict(seen)}, {outcome.counts}")
+        print(
+            f"{many} customers: {hops} hops, {seen['questions'] / hops:.0f} questions a hop, {dict(seen)}, {outcome.counts}"
+        )
 
 
 if __name__ == "__main__":

@@ -55,10 +55,14 @@ def main() -> None:
         guards = spent(lambda now=now: timed_guards(store, found, now))
         touch_some(store)
         touched = spent(lambda now=now: advance(store, found, Request(now, "benchmark", now)))
-        print(f"{name}: timed guards {guards[0]:.3f} s ({guards[1]:.3f} of CPU), asked {touched[2].asked}, {touched[2].counts}")
+        print(
+            f"{name}: timed guards {guards[0]:.3f} s ({guards[1]:.3f} of CPU), asked {touched[2].asked}, {touched[2].counts}"
+        )
         for place, what in enumerate(("clock", "CPU")):
             allowed = guards[place] + 0.05 * full[place]
-            print(f"  {many} customers, by {what}: {touched[place]:.3f} of {allowed:.3f} s allowed, {touched[place] / allowed:.2f}")
+            print(
+                f"  {many} customers, by {what}: {touched[place]:.3f} of {allowed:.3f} s allowed, {touched[place] / allowed:.2f}"
+            )
     store.close()
 
 

@@ -85,7 +85,7 @@ def write(path: Path, header: list[str], found: list[dict[str, str]]) -> None:
 def shuffled(source: Path, target: Path, seed: int) -> Path:
     """The same files with their rows in another order; rows that share an id keep their order among themselves."""
     target.mkdir()
-    chance = random.Random(seed)  # noqa: S311 - an order of rows, no secret
+    chance = random.Random(seed)
     for name in dict.fromkeys(FILES.values()):
         with (source / name).open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from csflow.flow.definition import Definition, Flow
 from csflow.flow.dating import when_true
+from csflow.flow.definition import Definition, Flow
 from csflow.flow.evaluation import function
 from csflow.flow.moments import Moment
 from csflow.values import add
@@ -20,7 +20,9 @@ from csflow.values import add
 class Eyes:
     """The facts of one customer, seen from one of its cases (or from none)."""
 
-    def __init__(self, customer: dict[str, Any], case: dict[str, Any] | None, moment: Moment, definition: Definition) -> None:
+    def __init__(
+        self, customer: dict[str, Any], case: dict[str, Any] | None, moment: Moment, definition: Definition
+    ) -> None:
         self.customer, self.case, self.moment, self.definition = customer, case, moment, definition
 
     def value(self, fact: Any) -> Any:
@@ -88,11 +90,15 @@ def hop(customer: dict[str, Any], definition: Definition, moment: Moment, entere
     return wrote
 
 
-def holds(expression: Any, customer: dict[str, Any], case: dict[str, Any] | None, moment: Moment, definition: Definition) -> bool:
+def holds(
+    expression: Any, customer: dict[str, Any], case: dict[str, Any] | None, moment: Moment, definition: Definition
+) -> bool:
     return function(expression.node)(Eyes(customer, case, moment, definition), moment) is True
 
 
-def open_case(before: Any, customer: Any, flow: Flow, opening: Any, definition: Definition, moment: Moment, entered: Any) -> bool:
+def open_case(
+    before: Any, customer: Any, flow: Flow, opening: Any, definition: Definition, moment: Moment, entered: Any
+) -> bool:
     mark = (flow.name, opening.place)
     true_now = holds(opening.when, before, None, moment, definition)
     if not true_now:
@@ -125,7 +131,16 @@ def enter(case: Any, flow: Flow, moment: Moment) -> None:
 
 
 def line(name: str, run: int, due: int | None, stage: str, *, entering: bool) -> dict[str, Any]:
-    return {"name": name, "run": run, "due": due, "met": None, "missed": None, "dropped": False, "stage": stage, "entering": entering}
+    return {
+        "name": name,
+        "run": run,
+        "due": due,
+        "met": None,
+        "missed": None,
+        "dropped": False,
+        "stage": stage,
+        "entering": entering,
+    }
 
 
 def start_clock(case: Any, flow: Flow, moment: Moment) -> None:
@@ -161,7 +176,9 @@ def waits(old: Any) -> bool:
 def reach_milestones(before: Any, seen: Any, case: Any, flow: Flow, definition: Definition, moment: Moment) -> bool:
     stage, wrote = flow.stages[seen["stage"]], False
     for milestone in stage.milestones.values():
-        if (seen["stay"], milestone.name) in seen["milestones"] or not holds(milestone.when, before, seen, moment, definition):
+        if (seen["stay"], milestone.name) in seen["milestones"] or not holds(
+            milestone.when, before, seen, moment, definition
+        ):
             continue
         eyes = Eyes(before, seen, moment, definition)
         case["milestones"][(seen["stay"], milestone.name)] = dated(milestone.when, eyes)
@@ -170,7 +187,9 @@ def reach_milestones(before: Any, seen: Any, case: Any, flow: Flow, definition: 
         if all((seen["stay"], name) in case["milestones"] for name in needed):
             for old in case["lines"]:
                 if old["stage"] == stage.name and old["met"] is None and not old["dropped"]:
-                    meet(old, max(case["milestones"][(seen["stay"], name)] for name in needed) if needed else moment.now)
+                    meet(
+                        old, max(case["milestones"][(seen["stay"], name)] for name in needed) if needed else moment.now
+                    )
     return wrote
 
 
@@ -211,7 +230,9 @@ def further(flow: Flow, here: str, than: str) -> bool:
     return here != than and (stage.end == "good" or order.index(here) > order.index(than))
 
 
-def move(before: Any, seen: Any, case: Any, flow: Flow, definition: Definition, moment: Moment, entered: Any, stopped: Any) -> bool:
+def move(
+    before: Any, seen: Any, case: Any, flow: Flow, definition: Definition, moment: Moment, entered: Any, stopped: Any
+) -> bool:
     source = flow.stages[seen["stage"]]
     for way in source.transitions:
         if way.trigger is not None or not holds(way.guard, before, seen, moment, definition):

@@ -93,7 +93,7 @@ class World:
     """The tables of a random population, written once; everything random comes from one seed."""
 
     def __init__(self, connection, seed: int, customers: int) -> None:
-        self.chance = random.Random(seed)  # noqa: S311
+        self.chance = random.Random(seed)
         self.connection = connection
         self.today = EARLY.today
         self.ids = {("metric", name): name_id(connection, "metric", name) for name in METRICS}
@@ -179,7 +179,7 @@ class World:
         contacts = [self._contact(customer, n) for n in range(chance.randint(0, 3))]
         for _ in range(chance.choice((0, 0, 1, 2, 4))):
             self.add(
-                "activity", customer=customer, contact=chance.choice([*contacts, None]), kind=chance.choice(("visit", "call")),  # noqa: E501
+                "activity", customer=customer, contact=chance.choice([*contacts, None]), kind=chance.choice(("visit", "call")),
                 at=self.past() + chance.choice((0, 0, 3_000_000_000_000)), person=self.maybe("li"), note=None, source=1,
                 ref=f"r{len(self.rows['activity'])}",
             )  # fmt: skip
@@ -207,7 +207,7 @@ class World:
         contract = self.add(
             "contract", customer=customer, key=f"K{number}", product=self.maybe(self.chance.choice(("pro", "lite"))),
             starts_on=starts, ends=self.maybe(self.day() + 1), amount=1, currency="EUR",
-            value=self.maybe(self.chance.choice((0, 100, 5_000, 250_000, 10_000_000))), signed_on=self.maybe(self.day()),  # noqa: E501
+            value=self.maybe(self.chance.choice((0, 100, 5_000, 250_000, 10_000_000))), signed_on=self.maybe(self.day()),
             replaces=self.maybe(f"K{self.chance.randint(0, 2)}", 0.6), inferred=0,
             happened=self.chance.choice((0, 0, starts, self.today, self.today + 1)),
         )  # fmt: skip
@@ -251,7 +251,7 @@ class World:
             if self.maybe(True, 0.5):
                 self.add(
                     "task", case=case, name=name, number=1, label=None, role="csm", person=self.maybe("li"),
-                    opened_at=self.past(), due=self.maybe(self.instant()), snoozed=None, done_at=self.maybe(self.past(), 0.5),  # noqa: E501
+                    opened_at=self.past(), due=self.maybe(self.instant()), snoozed=None, done_at=self.maybe(self.past(), 0.5),
                     outcome=None, move=None, asker=None,
                 )  # fmt: skip
 

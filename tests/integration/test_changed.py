@@ -50,7 +50,9 @@ def store(database: str) -> Any:
     with opened.writing() as connection:
         for i in range(1, 4):
             connection.execute(insert(t.customer).values(id=i, key=f"C-{i}", happened=0))
-            connection.execute(insert(t.contract).values(customer=i, key="K", starts_on=BEGIN, ends=BEGIN + 365, happened=0))
+            connection.execute(
+                insert(t.contract).values(customer=i, key="K", starts_on=BEGIN, ends=BEGIN + 365, happened=0)
+            )
         touch(connection, "customer", [1, 2, 3])
     yield opened
     opened.close()
@@ -79,7 +81,9 @@ def test_a_dropped_stage_without_a_way_on_stops_the_pass_and_writes_nothing(stor
         run(store, definition(tmp_path / "p", dropped), 1)
     assert stages(store) == ["trial"] * 3
     with store.reading() as connection:
-        assert connection.execute(select(t.case.c.definition).distinct()).scalars().all() == [definition(tmp_path / "q", FIRST).hash]
+        assert connection.execute(select(t.case.c.definition).distinct()).scalars().all() == [
+            definition(tmp_path / "q", FIRST).hash
+        ]
 
 
 def test_migrated_cases_go_to_the_named_stage(store: Store, tmp_path: Path) -> None:

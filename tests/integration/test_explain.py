@@ -296,7 +296,7 @@ def first_hop(shop, on):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_pass_moves_a_case_if_and_only_if_its_explanation_says_so(shop, seed):
-    chance = random.Random(seed)  # noqa: S311  # seeded on purpose
+    chance = random.Random(seed)  # seeded on purpose
     keys = [f"C-{number:02}" for number in range(12)]
     for key in keys:
         starts, ends = (

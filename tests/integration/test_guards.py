@@ -72,7 +72,7 @@ THINGS = {
         "boolean": ("renewal.waiting", "renewal.overdue"), "choice": ("renewal.stage", "renewal.end"),
     },
     "complaint": {
-        "number": ("complaint.cost",), "time": ("complaint.opened_at",), "choice": ("complaint.stage", "complaint.cause"),  # noqa: E501
+        "number": ("complaint.cost",), "time": ("complaint.opened_at",), "choice": ("complaint.stage", "complaint.cause"),
     },
 }  # fmt: skip
 CHOICES = {
@@ -227,7 +227,7 @@ class Writer:
 
     def constant(self, kind: str) -> str:
         return self.pick({
-            "number": ("0", "1", "2.5", "0.1", "-1", "vars.few", "40"), "share": ("30%", "0.5", "vars.part", "100%", "0.1"),  # noqa: E501
+            "number": ("0", "1", "2.5", "0.1", "-1", "vars.few", "40"), "share": ("30%", "0.5", "vars.part", "100%", "0.1"),
             "money": ("money(50)", "money(0)", "money(1, 'USD')", "money(100, 'JPY')", "money(2500)", "money(0.5)"),
             "date": ("today", "'2026-02-28'", "'2026-03-31'", "today - days(30)", "'2025-12-31'"),
             "time": ("now", "now - hours(36)", "now - days(60)"),

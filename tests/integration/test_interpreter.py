@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from interpreter import Moment, run_pass
 from sqlalchemy import insert, select, text, update
 
 from csflow.flow.loader import Surroundings, load
@@ -20,7 +21,6 @@ from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.store.touching import touch
 from csflow.values import Zone, day
-from interpreter import Moment, run_pass
 
 EXAMPLES = int(os.environ.get("CSFLOW_EXAMPLES", "12"))
 BEGIN = day("2026-01-05")
@@ -42,7 +42,12 @@ def guards(draw: Any, *, case: bool, other: str | None, depth: int = 2) -> str:
         "default(customer.a, 2) * 2 >= 5",
     ]
     if case:
-        atoms += ["milestones.all", "case.missed >= 1", "case.overdue", f"since(case.entered_at) >= {draw(st.sampled_from(LENGTHS))}"]
+        atoms += [
+            "milestones.all",
+            "case.missed >= 1",
+            "case.overdue",
+            f"since(case.entered_at) >= {draw(st.sampled_from(LENGTHS))}",
+        ]
     if other:
         atoms += [f"{other}.stage == 's1'", f"open.{other} >= 1", f"{other}.end is known"]
     atom = st.sampled_from(atoms)
@@ -67,7 +72,9 @@ def flows(draw: Any, name: str, other: str | None) -> str:
     for place, stage in enumerate(stages):
         lines.append(f"  {stage}:")
         if draw(st.booleans()):
-            due = draw(st.sampled_from(["5 days", "1 month"])) + (" after clock" if clock and draw(st.booleans()) else "")
+            due = draw(st.sampled_from(["5 days", "1 month"])) + (
+                " after clock" if clock and draw(st.booleans()) else ""
+            )
             lines.append(f"    deadline: {due}")
         if draw(st.booleans()):
             lines.append("    milestones:")
@@ -132,7 +139,9 @@ def populate(store: Store, definition: Any) -> list[dict[str, Any]]:
         for i in range(CUSTOMERS):
             connection.execute(insert(t.customer).values(id=i + 1, key=f"C-{i}", happened=0))
             starts, ends = BEGIN - 10 * i, BEGIN + 20 + 5 * i
-            connection.execute(insert(t.contract).values(customer=i + 1, key="K", starts_on=starts, ends=ends + 1, happened=0))
+            connection.execute(
+                insert(t.contract).values(customer=i + 1, key="K", starts_on=starts, ends=ends + 1, happened=0)
+            )
             contract = {"starts_on": starts, "ends_on": ends}
             people.append({"fields": {}, "cases": [], "marks": set(), "contract": contract})
         touch(connection, "customer", range(1, CUSTOMERS + 1))
@@ -142,11 +151,15 @@ def populate(store: Store, definition: Any) -> list[dict[str, Any]]:
 def state(store: Store, customer: int) -> list[Any]:
     """The cases of a customer as the interpreter would print them."""
     with store.reading() as connection:
-        rows = connection.execute(select(t.case).where(t.case.c.customer == customer).order_by(t.case.c.flow, t.case.c.number)).all()
+        rows = connection.execute(
+            select(t.case).where(t.case.c.customer == customer).order_by(t.case.c.flow, t.case.c.number)
+        ).all()
         found = []
         for row in rows:
             lines = connection.execute(select(t.deadline).where(t.deadline.c.case == row.id)).all()
-            marks = connection.execute(select(t.milestone.c.stay, t.milestone.c.name).where(t.milestone.c.case == row.id)).all()
+            marks = connection.execute(
+                select(t.milestone.c.stay, t.milestone.c.name).where(t.milestone.c.case == row.id)
+            ).all()
             found.append(
                 (
                     row.flow, row.number, row.stage, row.ended, row.stay, row.entered_at, row.clock, row.run,
@@ -171,16 +184,32 @@ def picture(customer: dict[str, Any]) -> list[Any]:
 
 def state_field(connection: Any, definition: Any, customer: int, name: str, value: Any) -> None:
     number = connection.execute(select(t.name.c.id).where(t.name.c.name == f"customer.{name}")).scalar_one()
-    row = {"number": None, "text": None} if value is None else {"text": value, "number": None} if isinstance(value, str) else {"number": float(value), "text": None}
+    row = (
+        {"number": None, "text": None}
+        if value is None
+        else {"text": value, "number": None}
+        if isinstance(value, str)
+        else {"number": float(value), "text": None}
+    )
     mine = (t.field_value.c.field == number, t.field_value.c.subject == customer + 1)
     if connection.execute(update(t.field_value).where(*mine).values(**row)).rowcount == 0:
-        connection.execute(insert(t.field_value).values(field=number, subject=customer + 1, happened=0, stated=1, **row))
+        connection.execute(
+            insert(t.field_value).values(field=number, subject=customer + 1, happened=0, stated=1, **row)
+        )
     touch(connection, "customer", [customer + 1])
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(one=flows("one", "two"), two=flows("two", "one"), history=histories, full=st.booleans())
-def test_a_pass_does_what_the_plain_interpreter_does(database: str, empty_file: Path, tmp_path: Path, one: str, two: str, history: Any, full: bool) -> None:
+def test_a_pass_does_what_the_plain_interpreter_does(
+    database: str, empty_file: Path, tmp_path: Path, one: str, two: str, history: Any, full: bool
+) -> None:
     project = tmp_path / "project"
     project.mkdir(exist_ok=True)
     (project / "csflow.yaml").write_text(PROJECT)
@@ -200,8 +229,15 @@ def test_a_pass_does_what_the_plain_interpreter_does(database: str, empty_file: 
                     customers[customer]["fields"][name] = value
             moment = Moment(now=zone.end_of(today), zone=zone)
             outcome = advance(store, definition, Request(now=moment.now, actor="test", recorded=0, full=full))
-            failed = [f"{number}/{case}" for number, customer in enumerate(customers) for case in run_pass(customer, definition, moment)]
-            found = sorted(f"{x['case'].split('/')[1].removeprefix('C-')}/{x['case'].split('/')[0]}/{x['case'].split('/')[2]}" for x in outcome.failed)
+            failed = [
+                f"{number}/{case}"
+                for number, customer in enumerate(customers)
+                for case in run_pass(customer, definition, moment)
+            ]
+            found = sorted(
+                f"{x['case'].split('/')[1].removeprefix('C-')}/{x['case'].split('/')[0]}/{x['case'].split('/')[2]}"
+                for x in outcome.failed
+            )
             assert found == sorted(failed)
             for number, customer in enumerate(customers):
                 assert state(store, number + 1) == picture(customer), f"customer {number} on day {today - BEGIN}"

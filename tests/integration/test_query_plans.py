@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
     from csflow.store.opening import Store
 
-GROWING = ("case", "measurement", "deadline", "milestone", "history", "timer", "task", "touched", "contract", "customer")
+GROWING = (
+    "case",
+    "measurement",
+    "deadline",
+    "milestone",
+    "history",
+    "timer",
+    "task",
+    "touched",
+    "contract",
+    "customer",
+)
 CUSTOMERS = 1_000
 
 
@@ -53,7 +64,7 @@ def scans(connection: Connection, statement: str, parameters: object) -> list[st
     sqlite = connection.dialect.name == "sqlite"
     explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
     lines = [row[-1] for row in connection.exec_driver_sql(explain + statement, parameters)]
-    named = dict((alias, table) for table, alias in re.findall(r'"?(\w+)"? AS "?(\w+)"?', statement))
+    named = {alias: table for table, alias in re.findall(r'"?(\w+)"? AS "?(\w+)"?', statement)}
     pattern = r"^SCAN (\w+)(?! USING (?:COVERING )?INDEX)" if sqlite else r"Seq Scan on \"?(\w+)\"?"
     found = [match[1] for line in lines if (match := re.search(pattern, line.strip()))]
     tables = [named.get(name, name) if sqlite else name for name in found]

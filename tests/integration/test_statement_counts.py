@@ -59,7 +59,9 @@ def populated(url: str, definition, customers: int) -> Store:
         sync_people(connection, {}, definition.name)
         numbers = dict(connection.execute(select(t.name.c.name, t.name.c.id).where(t.name.c.kind == "metric")).all())
         insert = connection.execute
-        insert(t.customer.insert(), [{"id": i, "key": f"C{i}", "happened": 0, "contract": i, "contracts": 1} for i in many])
+        insert(
+            t.customer.insert(), [{"id": i, "key": f"C{i}", "happened": 0, "contract": i, "contracts": 1} for i in many]
+        )
         insert(
             t.contract.insert(),
             [
@@ -69,7 +71,13 @@ def populated(url: str, definition, customers: int) -> Store:
         )
         for metric, value in (("usage.days", 80.0), ("usage.depth", 90.0)):
             rows = [
-                {"metric": numbers[metric], "subject": i, "number": value if i % 50 == 0 else 1.0, "known": NOW, "happened": today}
+                {
+                    "metric": numbers[metric],
+                    "subject": i,
+                    "number": value if i % 50 == 0 else 1.0,
+                    "known": NOW,
+                    "happened": today,
+                }
                 for i in many
             ]
             insert(t.measurement.insert(), rows)

@@ -120,7 +120,7 @@ def test_comparing_with_unknown_is_unknown(op):
 
 @pytest.mark.parametrize(
     ("op", "truths"),
-    [("==", (False, True, False)), ("!=", (True, False, True)), ("<", (True, False, False)), ("<=", (True, True, False)),  # noqa: E501
+    [("==", (False, True, False)), ("!=", (True, False, True)), ("<", (True, False, False)), ("<=", (True, True, False)),
      (">", (False, False, True)), (">=", (False, True, True))],
 )  # fmt: skip
 def test_comparisons_of_numbers(op, truths):
@@ -656,8 +656,8 @@ def test_a_score_needs_its_share_of_known_weight():
 @pytest.mark.parametrize(
     ("op", "a", "b", "truth"),
     [
-        ("<", (1, 2), (3, 4), True), ("<", (1, 3), (3, 4), None), ("<", (3, 4), (1, 3), False), ("<=", (1, 3), (3, 4), True),  # noqa: E501
-        (">=", (3, 4), (1, 3), True), (">", (3, 4), (1, 3), None), ("==", (1, 2), (3, 4), False), ("==", (2, 2), (2, 2), True),  # noqa: E501
+        ("<", (1, 2), (3, 4), True), ("<", (1, 3), (3, 4), None), ("<", (3, 4), (1, 3), False), ("<=", (1, 3), (3, 4), True),
+        (">=", (3, 4), (1, 3), True), (">", (3, 4), (1, 3), None), ("==", (1, 2), (3, 4), False), ("==", (2, 2), (2, 2), True),
         ("!=", (2, 2), (2, 2), False), ("!=", (1, 2), (2, 3), None),
     ],
 )  # fmt: skip

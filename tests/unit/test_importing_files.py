@@ -109,7 +109,7 @@ def test_a_file_without_line_ends_is_not_read_into_memory(write, monkeypatch):
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    with pytest.raises(StoreError, match="none.csv: No such file"):
+    with pytest.raises(StoreError, match=r"none\.csv: No such file"):
         Source(tmp_path / "none.csv", Format())
     with pytest.raises(StoreError, match="directory"):
         Source(tmp_path, Format())

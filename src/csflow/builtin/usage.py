@@ -23,7 +23,11 @@ def _window(window: Window) -> ColumnElement[bool]:
 
 def active_days(window: Window) -> Select[Any]:
     """Days with any usage. Grain: customer; unit: days."""
-    return select(u.customer, cast(func.count(distinct(u.day)), Double), func.max(u.day)).where(_window(window)).group_by(u.customer)
+    return (
+        select(u.customer, cast(func.count(distinct(u.day)), Double), func.max(u.day))
+        .where(_window(window))
+        .group_by(u.customer)
+    )
 
 
 def feature_share(window: Window) -> Select[Any]:
@@ -93,7 +97,12 @@ def event_count(window: Window) -> Select[Any]:
     wanted = t.feature.c.key == str(window.options.get("feature", ""))
     joined = t.usage.join(t.feature, t.feature.c.id == u.feature)
     total = func.sum(func.coalesce(u.count, 1.0))
-    return select(u.customer, total, func.max(u.day)).select_from(joined).where(_window(window), wanted).group_by(u.customer)
+    return (
+        select(u.customer, total, func.max(u.day))
+        .select_from(joined)
+        .where(_window(window), wanted)
+        .group_by(u.customer)
+    )
 
 
 @hookimpl

@@ -189,7 +189,9 @@ def _task_cells(one: dict[str, Any]) -> list[str]:
     return [f"{one['task']}{label}", one["person"] or one["role"] or "", one["due"] or "no due time", fate]
 
 
-@task.command("done", epilog="Example:  csflow task done renewal/C-1/K-7/1 value_pack --comment 'sent on Monday' --by li")
+@task.command(
+    "done", epilog="Example:  csflow task done renewal/C-1/K-7/1 value_pack --comment 'sent on Monday' --by li"
+)
 @click.argument("name", metavar="CASE")
 @click.argument("task_name", metavar="TASK")
 @click.option("--no", "refuse", is_flag=True, help="Refuse an approval: the move that waits for it is dropped.")

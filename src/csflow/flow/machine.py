@@ -40,12 +40,13 @@ class FlowMachine:
     def move(self, row: Staged, transition: Transition, target: str) -> None:
         """Perform the transition on the row; RefusedError when its stage has no such way out."""
         event: Any = self._machine.events.get(_event(transition.place, target))
+        refused = RefusedError(f"no way from '{row.stage}' to '{target}' by {transition.place}")
+        if event is None:
+            raise refused
         try:
-            if event is None:
-                raise MachineError("no such move")
             event.trigger(row)
         except MachineError:
-            raise RefusedError(f"no way from '{row.stage}' to '{target}' by {transition.place}") from None
+            raise refused from None
 
 
 def _event(place: str, target: str) -> str:

@@ -197,7 +197,7 @@ class _Pass:
     def _end(self) -> None:
         with self.session.chunk() as connection:
             self.outcome.counts["failed"] = len(self.outcome.failed)
-            summary = json.dumps({kind: number for kind, number in sorted(self.outcome.counts.items())})
+            summary = json.dumps(self.outcome.counts, sort_keys=True)
             finished = 0 if self._partial else 1
             connection.execute(
                 update(t.run).where(t.run.c.id == self.run_id).values(finished=finished, summary=summary)
@@ -288,8 +288,8 @@ class _Pass:
 
     def _write(self, view: View, hits: list[Hit]) -> bool:
         wrote, chunk, size, left = False, [], 0, self.request.limit
-        for owner, mine in first_of_each(hits):
-            mine = [hit for hit in mine if getattr(hit.row, "case_id", None) not in self.stopped]
+        for owner, asked in first_of_each(hits):
+            mine = [hit for hit in asked if getattr(hit.row, "case_id", None) not in self.stopped]
             if not mine:
                 continue
             if left is not None:

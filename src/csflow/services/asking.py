@@ -125,7 +125,9 @@ class Asker:
         book, moment = self.view.book, self.view.moment
         back = moment.now < self._newest()
         self.questions.about((book.ids, book.stale, moment.now, moment.log_begin, moment.rates, moment.unfed, back))
-        flows = [flow for flow in self.view.definition.flows.values() if self.scope.flow in (None, flow.name, flow.base)]
+        flows = [
+            flow for flow in self.view.definition.flows.values() if self.scope.flow in (None, flow.name, flow.base)
+        ]
         for flow in flows:
             for opening in flow.opens:
                 self._opening(flow, opening)
@@ -372,7 +374,10 @@ class Asker:
         line = t.deadline.alias("d")
         mine = and_(
             line.c.case == c.id, line.c.name == name, *_waits(line),
-            or_(and_(holds == 1, line.c.stopped.is_(None)), and_(func.coalesce(holds, 0) == 0, line.c.stopped.is_not(None))),
+            or_(
+                and_(holds == 1, line.c.stopped.is_(None)),
+                and_(func.coalesce(holds, 0) == 0, line.c.stopped.is_not(None)),
+            ),
         )  # fmt: skip
         stopping = [stage.name for stage in flow.stages.values() if stage.stops]
         where += [c.ended.is_(None), c.stage.not_in(stopping)]
@@ -405,7 +410,9 @@ class Asker:
         base: Any = reader.base.c
         key = self._key(reader, flow, opening)
         mark = t.opening.alias("mark")
-        same = and_(mark.c.flow == flow.name, mark.c.place == opening.place, mark.c.subject == base.id, mark.c.key == key)
+        same = and_(
+            mark.c.flow == flow.name, mark.c.place == opening.place, mark.c.subject == base.id, mark.c.key == key
+        )
         period = self._period(opening)
         marked = exists(select(literal(1)).where(same, mark.c.period >= period).correlate_except(mark))
         where = [*limits, base.happened <= self.view.moment.today, ~marked]
@@ -448,7 +455,10 @@ class Asker:
         _, reached = self.view.moment.borders(flow.again, until=False, time=True)
         k = t.case.alias("rest")
         rests = and_(
-            k.c.flow.in_(self.view.book.variants[flow.name]), k.c.subject == base.id, k.c.key == key, k.c.ended_at > reached
+            k.c.flow.in_(self.view.book.variants[flow.name]),
+            k.c.subject == base.id,
+            k.c.key == key,
+            k.c.ended_at > reached,
         )
         return exists(select(literal(1)).where(rests).correlate_except(k))
 

@@ -82,7 +82,13 @@ def redated(connection: Connection, view: View) -> list[int]:
     for flow in view.definition.flows.values():
         named = [spec.deadline.name for spec in specs(flow)]
         mine = select(c.id).where(c.flow == flow.name, c.ended.is_(None))
-        gone = (line.case.in_(mine), line.name.not_in(named), line.met.is_(None), line.missed.is_(None), line.dropped == 0)
+        gone = (
+            line.case.in_(mine),
+            line.name.not_in(named),
+            line.met.is_(None),
+            line.missed.is_(None),
+            line.dropped == 0,
+        )
         connection.execute(update(t.deadline).where(*gone).values(dropped=1))
         for spec in specs(flow):
             entering = spec.deadline.due.hangs_on_entering
@@ -148,5 +154,7 @@ def _rename(connection: Connection, view: View, request: Any, flow: Flow, old: s
     connection.execute(update(t.case).where(*mine).values(**values))
     for table in (t.milestone,):
         connection.execute(
-            update(table).where(table.c.stage == old, table.c.case.in_(select(c.id).where(c.flow == flow.name, c.stage == new))).values(stage=new)
+            update(table)
+            .where(table.c.stage == old, table.c.case.in_(select(c.id).where(c.flow == flow.name, c.stage == new)))
+            .values(stage=new)
         )

@@ -1,4 +1,4 @@
-"""Deadlines of a case: made when it is opened, enters a stage or its clock starts anew; met, missed, stopped, dropped."""
+"""Deadlines of a case: made when it opens, enters a stage or its clock starts anew; met, missed, stopped, dropped."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def start_all(work: Work, row: CaseRow, at: Instant, anchors: dict[str, int | No
 def start_stage(work: Work, row: CaseRow, at: Instant) -> None:
     """Make the deadlines counted from entering the stage that the case is in."""
     for spec in specs(work.flow(row)):
-        entered_here = spec.stage is None and row.stay == 1 or spec.stage == row.stage
+        entered_here = (spec.stage is None and row.stay == 1) or spec.stage == row.stage
         if spec.deadline.due.hangs_on_entering and entered_here:
             _start(work, row, spec, at, {})
 
@@ -124,7 +124,14 @@ def calendar_of(work: Work, due: Due) -> Calendar | None:
 
 def _timer(work: Work, row: CaseRow, line: Line, place: str, at: Instant) -> None:
     work.pending["timer"].append(
-        {"case": row.id, "place": f"{line.name}|{place}", "deadline": line.name, "run": line.run, "occurrence": 0, "at": at}
+        {
+            "case": row.id,
+            "place": f"{line.name}|{place}",
+            "deadline": line.name,
+            "run": line.run,
+            "occurrence": 0,
+            "at": at,
+        }
     )
 
 
@@ -174,7 +181,9 @@ def judge(work: Work, row: CaseRow, line: Line, reasons: list[dict[str, object]]
 
 def judge_before(work: Work, row: CaseRow, at: Instant) -> None:
     """Judge what was due before ``at``: what happens to the case then can no longer drop it or let it stand still."""
-    late = [(line.due, line.name, line.run, line) for line in work.lines[row.id] if line.due is not None and line.due < at]
+    late = [
+        (line.due, line.name, line.run, line) for line in work.lines[row.id] if line.due is not None and line.due < at
+    ]
     for *_, line in sorted(late, key=lambda entry: entry[:3]):
         judge(work, row, line, [])
 
@@ -210,7 +219,7 @@ def met_by_milestone(work: Work, row: CaseRow, stage: Stage | None, milestone: s
 
 
 def met_by_move(work: Work, row: CaseRow, source: Stage, at: Instant) -> None:
-    """A case went on: deadlines of what lies behind it are met, those counted from entering what it left are dropped."""
+    """A case went on: deadlines of what lies behind are met, those counted from entering what it left are dropped."""
     flow, target = work.flow(row), work.flow(row).stages[row.stage]
     aside = target.stops or target.end in ("bad", "neutral")
     for line in work.lines[row.id]:

@@ -135,7 +135,8 @@ def effect_id(work: Work, one: Due, recipient: str) -> str:
     flow = work.flow(one.row)
     subject = work.keys.get((flow.subject, one.row.subject), "?")
     parts = (
-        work.view.definition.name, flow.name, subject, one.row.number, one.seq, one.effect.place, recipient, one.occurrence,
+        work.view.definition.name, flow.name, subject, one.row.number, one.seq, one.effect.place, recipient,
+        one.occurrence,
     )  # fmt: skip
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
 
@@ -154,8 +155,9 @@ def _messages(work: Work, due: Wanted) -> None:
             body = {"case": work.name(one.row), "values": {k: v for k, v in values.items() if v is not None}}
             work.pending["outbox"].append(
                 {
-                    "effect_id": effect_id(work, one, recipient), "case": one.row.id, "seq": one.seq, "verb": effect.verb,
-                    "recipient": recipient, "message": effect.message if effect.verb == "notify" else effect.target,
+                    "effect_id": effect_id(work, one, recipient), "case": one.row.id, "seq": one.seq,
+                    "verb": effect.verb, "recipient": recipient,
+                    "message": effect.message if effect.verb == "notify" else effect.target,
                     "via": effect.via, "body": json.dumps(body, ensure_ascii=False, sort_keys=True), "at": one.at,
                     "status": "withheld" if work.withheld else "pending", "tries": 0, "next_try": None, "error": None,
                 }

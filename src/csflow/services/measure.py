@@ -148,7 +148,9 @@ def _listen(connection: Connection, definition: Definition, today: int) -> list[
     for name, mapping in definition.imports.items():
         if mapping.get("into") != "usage" or not mapping.get("every"):
             continue
-        number = connection.execute(select(t.name.c.id).where(t.name.c.kind == "source", t.name.c.name == name)).scalar()
+        number = connection.execute(
+            select(t.name.c.id).where(t.name.c.kind == "source", t.name.c.name == name)
+        ).scalar()
         if number is None:
             continue
         expected = latest_start(parse_length(mapping["every"]), today)
@@ -227,7 +229,15 @@ def _one(
 
 
 def _digest(metric: Metric) -> str:
-    text = repr((metric.expression.node if metric.expression else None, metric.uses, metric.options, metric.type, metric.subject))
+    text = repr(
+        (
+            metric.expression.node if metric.expression else None,
+            metric.uses,
+            metric.options,
+            metric.type,
+            metric.subject,
+        )
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -240,7 +250,10 @@ def _there(connection: Connection) -> bool:
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("select 1 from sqlite_temp_master where name = 'changed_values'")
     else:
-        found = connection.exec_driver_sql("select 1 from pg_class where relname = 'changed_values' and relpersistence = 't' and pg_table_is_visible(oid)")
+        found = connection.exec_driver_sql(
+            "select 1 from pg_class where relname = 'changed_values'"
+            " and relpersistence = 't' and pg_table_is_visible(oid)"
+        )
     return found.first() is not None
 
 
@@ -282,7 +295,11 @@ def _reads_vendor(metric: Metric) -> bool:
 
 def _instant(fact: Any) -> bool:
     """Facts whose date is an instant, not a day, do not date a metric."""
-    return fact.kind in ("milestone", "activity") or fact.owner in ("case", "activity", "milestones", "tasks", "open") or fact.owner.startswith("flow:")
+    return (
+        fact.kind in ("milestone", "activity")
+        or fact.owner in ("case", "activity", "milestones", "tasks", "open")
+        or fact.owner.startswith("flow:")
+    )
 
 
 def _newest(dates: list[ColumnElement[Any]]) -> ColumnElement[Any]:
@@ -296,7 +313,9 @@ def _window_of(metric: Metric) -> Length:
     return parse_length(str(metric.options.get("window", "30 days")))
 
 
-def _windowed(connection: Connection, view: View, metric: Metric, provider: Provider, since: Instant | None) -> Select[Any]:
+def _windowed(
+    connection: Connection, view: View, metric: Metric, provider: Provider, since: Instant | None
+) -> Select[Any]:
     """Every customer whose window lost or gained a row, with the provider's value or its value of no usage."""
     assert provider.select is not None  # noqa: S101  # chosen by the caller
     today, length = view.moment.today, _window_of(metric)
@@ -306,10 +325,18 @@ def _windowed(connection: Connection, view: View, metric: Metric, provider: Prov
     first = connection.execute(select(func.min(t.usage.c.day))).scalar()
     cu = t.customer
     empty = literal(provider.empty, Double) if first is not None and first <= today else cast(null(), Double)
-    if metric.options.get("features") == "core" and connection.execute(select(t.feature.c.id).where(t.feature.c.core == 1).limit(1)).first() is None:
+    if (
+        metric.options.get("features") == "core"
+        and connection.execute(select(t.feature.c.id).where(t.feature.c.core == 1).limit(1)).first() is None
+    ):
         empty = cast(null(), Double)
     value = case((found.c[0].is_(None), empty), else_=cast(found.c[1], Double))
-    columns = [cu.c.id.label("subject"), value.label("number"), cast(null(), Text).label("text"), cast(found.c[2], Integer).label("happened")]
+    columns = [
+        cu.c.id.label("subject"),
+        value.label("number"),
+        cast(null(), Text).label("text"),
+        cast(found.c[2], Integer).label("happened"),
+    ]
     statement = select(*columns).select_from(cu.outerjoin(found, found.c[0] == cu.c.id)).where(cu.c.happened <= today)
     if since is None:
         return statement
@@ -329,7 +356,9 @@ def _stage(connection: Connection, metric: Metric, number: int, values: Select[A
     joined = v.outerjoin(m, and_(m.c.metric == number, m.c.subject == v.c.subject))
     differs = or_(
         and_(m.c.metric.is_(None), or_(v.c.number.is_not(None), v.c.text.is_not(None))),
-        and_(m.c.metric.is_not(None), or_(v.c.number.is_distinct_from(m.c.number), v.c.text.is_distinct_from(m.c.text))),
+        and_(
+            m.c.metric.is_not(None), or_(v.c.number.is_distinct_from(m.c.number), v.c.text.is_distinct_from(m.c.text))
+        ),
     )
     chosen = select(v.c.subject, v.c.number, v.c.text, v.c.happened).select_from(joined).where(differs)
     connection.execute(insert(CHANGED).from_select(["subject", "number", "text", "happened"], chosen))
@@ -406,7 +435,9 @@ def _asked(connection: Connection, view: View, metric: Metric, provider: Provide
             row.subject: (row.number, row.text)
             for row in connection.execute(
                 select(t.measurement).where(
-                    t.measurement.c.metric == number, t.measurement.c.subject >= found[0].id, t.measurement.c.subject <= after
+                    t.measurement.c.metric == number,
+                    t.measurement.c.subject >= found[0].id,
+                    t.measurement.c.subject <= after,
                 )
             )
         }

@@ -1,4 +1,4 @@
-"""What can happen to a case: it opens, reaches a milestone, moves. Each is noted in a `Work` and written with its chunk."""
+"""What can happen to a case: it opens, reaches a milestone, moves. Each is noted in a `Work` and written with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ def reach(work: Work, row: CaseRow, milestone: Milestone, at: Instant, because: 
         return
     work.reached[row.id][(stay, milestone.name)] = at
     work.pending["milestone"].append(
-        {"case": row.id, "stay": stay, "name": milestone.name, "stage": row.stage if own else None, "at": at, "current": 1}
+        {
+            "case": row.id,
+            "stay": stay,
+            "name": milestone.name,
+            "stage": row.stage if own else None,
+            "at": at,
+            "current": 1,
+        }
     )
     seq = work.log(row, "milestone", at, target=milestone.name, place=place, because=because)
     work.tell("milestones", row, milestone=milestone.name, at=work.text(at), because=because)
@@ -59,13 +66,15 @@ def move(
     deadlines.judge_before(work, row, at)
     work.machines[flow.name].move(row, transition, to)
     stage = flow.stages[to]
-    _stays(work, row, source.name, to, at)
+    _stays(work, row, source.name, to)
     row.entered_at = at
     row.ended, row.ended_at = (stage.end, at) if stage.end is not None else (None, None)
     seq = work.log(
         row, "moved", at, actor=actor, source=source.name, target=to, place=transition.place, because=because
     )
-    work.tell("moved", row, **{"from": source.name}, to=to, at=work.text(at), because=because, actor=actor or work.actor)
+    work.tell(
+        "moved", row, **{"from": source.name}, to=to, at=work.text(at), because=because, actor=actor or work.actor
+    )
     if stage.stops and not source.stops:
         deadlines.stop(work, row, at)
     elif source.stops and not stage.stops:
@@ -88,7 +97,7 @@ def destination(row: CaseRow, transition: Transition) -> str:
     return row.came_from
 
 
-def _stays(work: Work, row: CaseRow, source: str, target: str, at: Instant) -> None:
+def _stays(work: Work, row: CaseRow, source: str, target: str) -> None:
     """Count stays: a stop and the way back from it belong to the stay that was interrupted."""
     flow = work.flow(row)
     was_stop, is_stop = flow.stages[source].stops, flow.stages[target].stops
@@ -100,8 +109,7 @@ def _stays(work: Work, row: CaseRow, source: str, target: str, at: Instant) -> N
         newest = max([row.stay, row.came_stay or 0])
         row.came_from, row.came_stay = source, row.stay
         row.stay = newest + 1
-        stage_names = {name for name in flow.stages[target].milestones}
-        stale = [key for key in work.reached[row.id] if key[1] in stage_names and key[0] != row.stay]
+        stale = [key for key in work.reached[row.id] if key[1] in flow.stages[target].milestones and key[0] != row.stay]
         if stale:
             work.pending["stale"].append({"own_case": row.id, "own_stage": target, "own_stay": row.stay})
             for key in stale:
@@ -197,7 +205,13 @@ def _insert(work: Work, rows: list[CaseRow], wanted: list[dict[str, Any]]) -> No
     for row, want in zip(rows, wanted, strict=True):
         at, flow = want["at"], want["flow"]
         seq = work.log(
-            row, "opened", at, actor=want.get("actor"), target=row.stage, place=want.get("place"), because=want["because"]
+            row,
+            "opened",
+            at,
+            actor=want.get("actor"),
+            target=row.stage,
+            place=want.get("place"),
+            because=want["because"],
         )
         work.tell("opened", row, stage=row.stage, at=work.text(at), because=want["because"])
         for name, value in want.get("fields", {}).items():

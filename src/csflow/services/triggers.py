@@ -108,8 +108,8 @@ def _hearer(work: Work, said: Said, rows: list[CaseRow]) -> Hearing:
     hearings = [hearing for row in rows if (hearing := _listens(work, said, row)) is not None]
     open_ones = [h for h in hearings if h.row is not None and h.row.ended is None]
     hearings = open_ones or _latest(hearings)
-    openings = [h for h in _openings(work, said) if not _has_open(work, said, h.flow, rows)]
-    found = hearings if hearings else openings
+    openings = [h for h in _openings(work, said) if not _has_open(said, h.flow, rows)]
+    found = hearings or openings
     if said.stage is not None and not found:
         found = _mirrored(work, said, rows)
     if len(found) == 1:
@@ -170,7 +170,7 @@ def _openings(work: Work, said: Said) -> list[Hearing]:
     return found
 
 
-def _has_open(work: Work, said: Said, flow: Flow, rows: list[CaseRow]) -> bool:
+def _has_open(said: Said, flow: Flow, rows: list[CaseRow]) -> bool:
     """A flow with one open case per key that has it does not open another: the word is refused, not doubled."""
     if flow.one_per == "case.id" and said.case_key is None:
         return False
@@ -238,7 +238,7 @@ def _because(said: Said) -> dict[str, Any]:
 
 
 def _move_all(work: Work, moves: list[tuple[Said, Hearing]]) -> list[tuple[Said, str]]:
-    """Write the words' fields, ask once for each transition whether its guard holds, and move those for which it does."""
+    """Write the words' fields, ask once for each transition whether its guard holds, move those for which it does."""
     refused: list[tuple[Said, str]] = []
     savepoint = work.connection.begin_nested()
     _state(work, moves)

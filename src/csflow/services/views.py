@@ -42,9 +42,7 @@ class View:
     def anchors(self, flow: Flow) -> dict[str, Expression]:
         """The flow's clock and the dates its deadlines hang on, by name."""
         found = {"clock": flow.clock} if flow.clock is not None else {}
-        for name, expression in flow.dates.items():
-            found[name] = expression
-        return found
+        return found | flow.dates
 
     def subjects(self, kind: str) -> Reader:
         """A reader of all subjects of a kind."""
@@ -66,7 +64,9 @@ def see(connection: Connection, definition: Definition, now: Instant) -> View:
         for flow in definition.flows.values()
         for stage in flow.stages.values()
     }
-    book = Book(numbers, variants(definition.flows.values()), required, stale(definition, numbers, measures(connection), now))
+    book = Book(
+        numbers, variants(definition.flows.values()), required, stale(definition, numbers, measures(connection), now)
+    )
     calendar = definition.calendars.get(definition.calendar or "")
     moment = Moment(
         now=now,
@@ -157,7 +157,9 @@ def _unfed(connection: Connection, definition: Definition) -> frozenset[str]:
         return frozenset()
     heard = set(
         connection.execute(
-            select(t.name.c.name).join(t.source, t.source.c.source == t.name.c.id).where(t.source.c.imported.is_not(None))
+            select(t.name.c.name)
+            .join(t.source, t.source.c.source == t.name.c.id)
+            .where(t.source.c.imported.is_not(None))
         ).scalars()
     )
     return frozenset(
@@ -184,5 +186,3 @@ def present(value: object, kind: Type, view: View) -> object:
         return str(value)
     number = float(value)  # type: ignore[arg-type]
     return int(number) if number.is_integer() else number
-
-

@@ -299,7 +299,11 @@ class Work:
         changed = [row for row in self.rows.values() if row.old_version is not None and row.version != row.old_version]
         if not changed:
             return
-        names = [name for name in CASE_COLUMNS if name not in ("id", "flow", "subject", "customer", "number", "key", "opened_at")]
+        names = [
+            name
+            for name in CASE_COLUMNS
+            if name not in ("id", "flow", "subject", "customer", "number", "key", "opened_at")
+        ]
         statement = (
             update(t.case)
             .where(t.case.c.id == bindparam("own_id"), t.case.c.version == bindparam("own_version"))
@@ -367,7 +371,14 @@ class Work:
             stated = {"field": name, "subject": subject, "number": w.number, "text": w.text, "stated": w.at}
             rows.append(stated | {"happened": old.happened if old is not None and same else w.happened})
             if not same:  # what it was before, and who changed it
-                nothing = {"field": name, "subject": subject, "number": None, "text": None, "happened": 0, "stated": w.at}
+                nothing = {
+                    "field": name,
+                    "subject": subject,
+                    "number": None,
+                    "text": None,
+                    "happened": 0,
+                    "stated": w.at,
+                }
                 former.append((dict(old._mapping) if old is not None else nothing) | {"actor": self.actor})  # noqa: SLF001
         statement = insert_into(self.connection, t.field_value)
         new = statement.excluded

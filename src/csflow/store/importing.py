@@ -423,9 +423,8 @@ class _Resolution:
         doubts: list[tuple[ColumnElement[bool], str]] = []
         if self.staging.kind.numbered and not self.terms.has_ids and not self.staging.natural:
             doubts.append((literal(1) == 1, NO_ID))
-        for name in ("day", "at_day"):
-            if name in cells and kind != "rate":
-                doubts.append((cells[name] > self.terms.day, IN_FUTURE))
+        dates = [name for name in ("day", "at_day") if name in cells and kind != "rate"]
+        doubts += [(cells[name] > self.terms.day, IN_FUTURE) for name in dates]
         if kind == "usage" and "contract" in cells:
             doubts.append(((cells.day < owner.starts_on) | (cells.day >= owner.ends), OUTSIDE))
         return case(*doubts) if doubts else null()

@@ -49,4 +49,4 @@ def subject_names(connection: Connection, kind: str, ids: Iterable[int]) -> dict
     """The ids of subjects as people write them, in one statement."""
     table: Any = getattr(t, kind)
     wanted = select(table.c.id, subject_name(kind, table)).where(among(table.c.id, sorted(set(ids))))
-    return {number: called for number, called in connection.execute(wanted)}
+    return dict(connection.execute(wanted).all())

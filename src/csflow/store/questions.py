@@ -47,7 +47,9 @@ class Prepared:
 
     __slots__ = ("_compiled", "_text", "evidence")
 
-    def __init__(self, connection: Connection, statement: Select[Any] | CompoundSelect[Any], evidence: Evidence | None) -> None:
+    def __init__(
+        self, connection: Connection, statement: Select[Any] | CompoundSelect[Any], evidence: Evidence | None
+    ) -> None:
         self._compiled = statement.compile(connection.engine, compile_kwargs={"render_postcompile": True})
         self._text = str(self._compiled)
         self.evidence = evidence
@@ -97,9 +99,7 @@ class Evidence:
     def reasons(self, row: Row[Any]) -> list[Reason]:
         """The facts of this row, as written in the rule."""
         values = row._mapping  # noqa: SLF001  # SQLAlchemy's public name for it
-        found = [
-            Reason(fact.name, values[f"f{i}"], fact.type, values[f"m{i}"]) for i, fact in enumerate(self._facts)
-        ]
+        found = [Reason(fact.name, values[f"f{i}"], fact.type, values[f"m{i}"]) for i, fact in enumerate(self._facts)]
         found += [
             Reason(held_name(held), values[f"s{i}"], BOOLEAN, values[f"t{i}"]) for i, held in enumerate(self._held)
         ]
@@ -171,9 +171,10 @@ def holding(
     return statement, evidence
 
 
-def values_of(reader: Reader, expressions: dict[str, Expression], *, key: Column, where: Iterable[Column]) -> Select[Any]:
+def values_of(
+    reader: Reader, expressions: dict[str, Expression], *, key: Column, where: Iterable[Column]
+) -> Select[Any]:
     """``key`` and the value of each expression, under its label, for the rows asked for."""
     translator = Translator(reader)
     columns = [translator.value(expression.node).label(label) for label, expression in expressions.items()]
     return select(key.label("key"), *columns).select_from(reader.source()).where(*where)
-

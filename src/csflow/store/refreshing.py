@@ -55,7 +55,8 @@ def refresh_contracts(connection: Connection, today: Day, customers: Select[Any]
         contract=_chosen(today, seen),
         amount=_one(
             case(
-                (func.sum(case((k.c.value.is_(None), 1), else_=0)) > 0, null()), else_=func.coalesce(func.sum(k.c.value), 0)
+                (func.sum(case((k.c.value.is_(None), 1), else_=0)) > 0, null()),
+                else_=func.coalesce(func.sum(k.c.value), 0),
             ),
             in_force,
         ),
@@ -72,7 +73,9 @@ def _chosen(today: Day, seen: ColumnElement[Any]) -> ColumnElement[Any]:
     begun = k.c.starts_on <= today
     lasts = or_(k.c.ends.is_(None), k.c.ends > today)
     rank = case((and_(begun, lasts), 0), (k.c.starts_on > today, 1), else_=2)
-    within = case((and_(begun, lasts), func.coalesce(k.c.ends, FAR)), (k.c.starts_on > today, k.c.starts_on), else_=-k.c.ends)
+    within = case(
+        (and_(begun, lasts), func.coalesce(k.c.ends, FAR)), (k.c.starts_on > today, k.c.starts_on), else_=-k.c.ends
+    )
     ordered = select(k.c.id).where(seen).order_by(rank, within, k.c.starts_on, k.c.key).limit(1)
     return ordered.correlate(t.customer).scalar_subquery()
 
@@ -141,7 +144,11 @@ def _state(connection: Connection, field: int, newest: Any, zone: Zone) -> None:
             set_={"number": new.number, "text": new.text, "happened": new.happened, "stated": new.stated},
             where=and_(
                 t.field_value.c.happened <= new.happened,
-                or_(t.field_value.c.stated < new.stated, t.field_value.c.number.is_distinct_from(new.number), t.field_value.c.text.is_distinct_from(new.text)),
+                or_(
+                    t.field_value.c.stated < new.stated,
+                    t.field_value.c.number.is_distinct_from(new.number),
+                    t.field_value.c.text.is_distinct_from(new.text),
+                ),
             ),
         )
     )

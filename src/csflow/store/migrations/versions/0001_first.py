@@ -45,9 +45,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_case_customer_flow_opened_at"), "case", ["customer", "flow", "opened_at"], unique=False)
     op.create_index(op.f("ix_case_opened_at"), "case", ["opened_at"], unique=False)
-    op.create_index(
-        "ix_case_stage", "case", ["flow", "stage", "subject", "customer", "stay", "version"], unique=False
-    )
+    op.create_index("ix_case_stage", "case", ["flow", "stage", "subject", "customer", "stay", "version"], unique=False)
     op.create_index(
         "uq_case_open",
         "case",
