@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -164,3 +167,29 @@ def test_an_expression_that_cannot_be_read_is_told_in_one_short_line(project):
     assert code == 3
     assert len(said.splitlines()) == 2  # the error, and how many there are
     assert len(said.splitlines()[0]) < 250
+
+
+INTERRUPTED = """
+import os, signal, sys, time, weakref
+import csflow.cli as cli
+
+class Thing: pass
+
+def tidied(_):  # as SQLAlchemy's own: whatever is raised here, Python only prints
+    os.kill(os.getpid(), int(sys.argv[1]))
+    for _ in range(1000): pass
+
+def work(*_args, **_more):
+    thing = Thing(); watch = weakref.ref(thing, tidied); del thing
+    time.sleep(20)
+
+cli.click.Group.main = work
+cli.main([])
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_comes_while_python_tidies_up_is_not_lost(number, code):
+    found = subprocess.run([sys.executable, "-c", INTERRUPTED, str(int(number))], capture_output=True, timeout=15)
+    assert found.returncode == code
+    assert b"Traceback" not in found.stderr

@@ -6,6 +6,7 @@ stderr and an exit code here, at this one place.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -103,7 +104,12 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run, and end the process with the exit code; a command may return its own (decisions, 27)."""
         extra["standalone_mode"] = False
-        sys.exit(_guarded(lambda: super(LazyGroup, self).main(args, *rest, **extra)))
+        before, sys.unraisablehook = sys.unraisablehook, _swallowed
+        try:
+            code = _guarded(lambda: super(LazyGroup, self).main(args, *rest, **extra))
+        finally:
+            sys.unraisablehook = before
+        sys.exit(code)
 
 
 def _guarded(run: Any) -> int:
@@ -149,9 +155,18 @@ def _say(error: Exception) -> None:
 
 def _leave_quietly() -> None:
     """The reader of our output went away: nothing more is written, not even by Python when it ends."""
-    import os  # noqa: PLC0415  # at the very end only
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _swallowed(lost: sys.UnraisableHookArgs) -> None:
+    """A signal that came while Python was tidying up is ignored there: it is sent again a moment later."""
+    number = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
+    if number is None:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(0.05, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
