@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 SCHEMA = "0001"  # the revision this csflow works with: the head of the migrations (a test keeps them equal)
 BUSY_SECONDS = 30
 PAGES_KIB = 32_768  # SQLite's page cache: enough for the inner pages of the indexes of a million rows
-STATEMENTS = 1_000  # compiled statements kept: a pass and its imports ask more than SQLAlchemy's 500
 BEGIN = "csflow_begin"  # execution option: which BEGIN a SQLite transaction starts with
 MIGRATION_LOCK = 0x63736601  # PostgreSQL advisory lock of whoever creates or upgrades the tables
 
@@ -172,11 +171,11 @@ def _engine(address: URL) -> Engine:
         raise StoreError(f"csflow works with sqlite:/// and postgresql://, not with {address.get_backend_name()}://")
     if address.get_backend_name() == "postgresql":
         try:
-            return create_engine(address, pool_pre_ping=True, query_cache_size=STATEMENTS)
+            return create_engine(address, pool_pre_ping=True)
         except (ModuleNotFoundError, NoSuchModuleError):
             raise StoreError("PostgreSQL needs another package: install csflow[postgres]") from None
     _check_file(address)
-    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS}, query_cache_size=STATEMENTS)
+    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
