@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, literal, null, select, update
+from sqlalchemy import case as when
 
 from csflow.errors import CsflowError
 from csflow.flow.definition import Effect, Flow
@@ -276,11 +277,12 @@ class Work:
         if over:  # nobody has anything left to do in a case that ended
             left = update(t.task).where(t.task.c.case == bindparam("own_case"), t.task.c.done_at.is_(None))
             self.connection.execute(left.values(done_at=bindparam("at"), outcome="not_applicable"), over)
-        for table in ("milestone", "history", "task", "outbox", "inbox", "timer"):
+        for table in ("milestone", "history", "task", "outbox", "inbox"):
             rows = self.pending.pop(table, None)
             if rows:
                 statement = insert_into(self.connection, getattr(t, table))
                 self.connection.execute(statement.on_conflict_do_nothing() if table == "outbox" else statement, rows)
+        self._write_timers()
         marks = self.pending.pop("opening", None)
         if marks:
             statement = insert_into(self.connection, t.opening)
@@ -294,6 +296,21 @@ class Work:
         for kind, ids in self.touched.items():
             touch(self.connection, kind, ids)
         self.touched.clear()
+
+    def _write_timers(self) -> None:
+        """A deadline that moved takes its reminders along; one that rang already rings again only if it is to come."""
+        rows = self.pending.pop("timer", None)
+        if not rows:
+            return
+        statement = insert_into(self.connection, t.timer)
+        new = statement.excluded.at
+        rung = when((new > literal(self.view.now, t.timer.c.at.type), null()), else_=t.timer.c.fired)
+        statement = statement.on_conflict_do_update(
+            index_elements=["case", "place", "run", "occurrence"],
+            set_={"at": new, "fired": rung},
+            where=t.timer.c.at != new,
+        )
+        self.connection.execute(statement, rows)
 
     def _write_cases(self) -> None:
         changed = [row for row in self.rows.values() if row.old_version is not None and row.version != row.old_version]
