@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
-WEEKS = 104
+WEEKS = 26
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
@@ -97,6 +97,7 @@ class Clinic:
     away: range = field(default_factory=lambda: range(0))  # weeks without use that pass
     size: int = 1
     renews_at: int = 0  # days before the end that it signs again
+    before: int = 0  # days its first contract has run already when it joins
     said: set[str] = field(default_factory=set)
 
     def use(self, week: int) -> float:
@@ -106,12 +107,12 @@ class Clinic:
             return 0.0
         grown = min(1.0, 0.55 + age / 10) * KINDS[self.kind][2]
         if self.kind == "fading":
-            return max(0.0, grown * (1.0 - max(0, age - 24) / 16))
+            return max(0.0, grown * (1.0 - max(0, age - 8) / 12))
         return grown
 
 
 def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]:
-    """Two years of ``customers`` clinics: each week's last day, its rows by file name, and what colleagues do.
+    """Half a year of ``customers`` clinics: each week's last day, its rows by file name, and what colleagues do.
 
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
@@ -145,18 +146,20 @@ def _clinic(chance: random.Random, number: int, customers: int) -> Clinic:
     kind = chance.choices(list(KINDS), [share for share, _, _ in KINDS.values()])[0]
     if number < len(KINDS):  # a small population, too, has one of each
         kind = list(KINDS)[number]
-    # A third is there in the first month, the others come evenly until a quarter before the end.
-    joins = chance.randrange(4) if number * 3 < customers or number < len(KINDS) else chance.randrange(4, WEEKS - 26)
+    # Half have been customers for up to ten months when the demo begins, the others come evenly until near the end.
+    old = number * 2 < customers or number < len(KINDS)
+    joins = chance.randrange(2) if old else chance.randrange(2, WEEKS - 4)
     chain = chance.random() < 0.15
     amount = chance.randrange(60, 140) * 1000 if chain else chance.randrange(8, 45) * 1000
     clinic = Clinic(f"G-{number + 1:04}", number, kind, joins, chain, amount, size=2 if chain else 1)
     clinic.renews_at = chance.randrange(12, 70)
+    clinic.before = chance.randrange(20, 320) if old else 0
     if kind == "leaving":
-        clinic.gone = joins + chance.randrange(9, 30)
+        clinic.gone = joins + chance.randrange(5, 18)
     elif kind == "closing":
-        clinic.gone = joins + chance.randrange(20, 45)
+        clinic.gone = joins + chance.randrange(8, 20)
     elif kind in {"pausing", "late"}:
-        begin = joins + chance.randrange(24, 34)
+        begin = joins + chance.randrange(8, 16)
         clinic.away = range(begin, begin + 9)
     return clinic
 
@@ -167,23 +170,24 @@ def _live(chance: random.Random, clinic: Clinic, week: int, monday: date, files:
         _join(chance, clinic, monday, files)
     _renew(clinic, monday, files)
     _use(chance, clinic, week, monday, files)
-    if (week - clinic.joins) % 20 == 8:
+    if (week - clinic.joins) % 12 == 6:
         happy = 9 if clinic.use(week) > 0.7 else 6 if clinic.use(week) > 0.3 else 3
         files["answers.csv"].append(
             {"reply": f"{clinic.id}-{week}", "clinic": clinic.id, "question": "nps", "day": _text(monday),
              "score": min(10, max(0, happy + chance.randrange(-2, 2)))}
         )  # fmt: skip
-    if (week - clinic.joins) % 22 == 21:
+    if (week - clinic.joins) % 10 == 9:
         files["contacts.csv"].append(_contact(chance, clinic, week))
 
 
 def _join(chance: random.Random, clinic: Clinic, monday: date, files: dict[str, Rows]) -> None:
     files["customers.csv"].append(
         {"company_id": clinic.id, "company": f"Clinic {clinic.number + 1} (generated)",
-         "sign_date": f"{monday:%d/%m/%Y}", "type": "C" if clinic.chain else "S",
+         "sign_date": f"{monday - timedelta(days=clinic.before):%d/%m/%Y}", "type": "C" if clinic.chain else "S",
          "seller": chance.choice(["tang", "he"])}
     )  # fmt: skip
-    _sign(clinic, monday + timedelta(days=1), monday, files)
+    signed = monday - timedelta(days=clinic.before)
+    _sign(clinic, signed + timedelta(days=1), signed, files)
     files["contacts.csv"].append(_contact(chance, clinic, clinic.joins))
 
 

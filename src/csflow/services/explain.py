@@ -17,6 +17,7 @@ from csflow.flow import nodes as n
 from csflow.flow.evaluation import Facts, function
 from csflow.flow.explaining import Anatomy, Part
 from csflow.flow.expressions import Expression
+from csflow.flow.names import CASE_ID
 from csflow.flow.types import BOOLEAN, Type
 from csflow.services.changed import adopt
 from csflow.services.doubts import Doubts, doubts, needed
@@ -255,7 +256,7 @@ class _Explainer:
     def _values(self, guard: Expression, facts: Facts) -> list[dict[str, Any]]:
         """The values read, under the names and in the order of a move's ``because``."""
         found: list[dict[str, Any]] = []
-        for fact in guard.facts:
+        for fact in (one for one in guard.facts if one.type != CASE_ID):
             stated = facts.stated(fact) if fact.kind in ("metric", "field") else None
             entry = self._entry(fact.name, facts.value(fact), fact.type, stated)
             if entry["value"] is None:

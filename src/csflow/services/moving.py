@@ -80,6 +80,7 @@ def move(
     elif source.stops and not stage.stops:
         deadlines.resume(work, row, at)
     deadlines.met_by_move(work, row, source, at)
+    work.pending["passed"].append({"own_case": row.id, "at": at})
     if stage.end is not None:
         work.pending["over"].append({"own_case": row.id, "at": at})
     if row.stay != 0 and not stage.stops:

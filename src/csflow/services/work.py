@@ -273,6 +273,11 @@ class Work:
                 .values(current=0)
             )
             self.connection.execute(older, stale)
+        passed = self.pending.pop("passed", None)
+        if passed:  # a move that waited for somebody's yes has no case left to move
+            asked = update(t.task).where(t.task.c.case == bindparam("own_case"), t.task.c.done_at.is_(None))
+            asked = asked.where(t.task.c.move.is_not(None))
+            self.connection.execute(asked.values(done_at=bindparam("at"), outcome="not_applicable"), passed)
         over = self.pending.pop("over", None)
         if over:  # nobody has anything left to do in a case that ended
             left = update(t.task).where(t.task.c.case == bindparam("own_case"), t.task.c.done_at.is_(None))

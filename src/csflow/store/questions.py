@@ -13,6 +13,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from csflow.flow import nodes as n
 from csflow.flow.dating import dater
 from csflow.flow.expressions import Expression
+from csflow.flow.names import CASE_ID
 from csflow.flow.types import BOOLEAN, Fact, Type
 from csflow.store.guards import Translator
 from csflow.store.reading import Reader
@@ -99,7 +100,11 @@ class Evidence:
     def reasons(self, row: Row[Any]) -> list[Reason]:
         """The facts of this row, as written in the rule."""
         values = row._mapping  # noqa: SLF001  # SQLAlchemy's public name for it
-        found = [Reason(fact.name, values[f"f{i}"], fact.type, values[f"m{i}"]) for i, fact in enumerate(self._facts)]
+        found = [
+            Reason(fact.name, values[f"f{i}"], fact.type, values[f"m{i}"])
+            for i, fact in enumerate(self._facts)
+            if fact.type != CASE_ID  # a number that means nothing outside this database
+        ]
         found += [
             Reason(held_name(held), values[f"s{i}"], BOOLEAN, values[f"t{i}"]) for i, held in enumerate(self._held)
         ]
