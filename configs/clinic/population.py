@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
-WEEKS = 26
+WEEKS = 20
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
@@ -112,7 +112,7 @@ class Clinic:
 
 
 def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]:
-    """Half a year of ``customers`` clinics: each week's last day, its rows by file name, and what colleagues do.
+    """Twenty weeks of ``customers`` clinics: each week's last day, its rows by file name, and what colleagues do.
 
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # name → (module:attribute, one line for --help). A command stands here only when it works.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("csflow.cli.demo:demo", "Make a project with generated customers and let it live half a year."),
+    "demo": ("csflow.cli.demo:demo", "Make a project with generated customers and let it live twenty weeks."),
     "init": ("csflow.cli.project:init", "Make a folder with a project that works."),
     "validate": ("csflow.cli.project:validate", "Check the project's YAML and say all that is wrong."),
     "schema": ("csflow.cli.project:schema", "Print the JSON Schema of the YAML, for editors."),

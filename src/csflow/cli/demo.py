@@ -1,4 +1,4 @@
-"""`csflow demo`: a project that fills itself with generated customers and lives through half a year."""
+"""`csflow demo`: a project that fills itself with generated customers and lives through twenty weeks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BAR = 24
 @click.option("--weeks", type=click.IntRange(1), metavar="N", help="Stop after N weeks.  [default: all of the pack's]")
 @click.option("--force", is_flag=True, help="Remove a former demo in DIR first.")
 def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, force: bool) -> int:
-    """Make a project with generated customers and let it live through half a year, week by week.
+    """Make a project with generated customers and let it live through twenty weeks.
 
     Everything in it is generated. Each week's data is written as files under DIR/data, imported through the
     project's mappings, measured and advanced, exactly as your own would be.
