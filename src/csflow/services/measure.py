@@ -199,7 +199,7 @@ def _one(
     since = None if last is None or last.hash != digest or full else last.at
     error = None
     if not silent:
-        connection.execute(CHANGED.delete()) if _staged(connection) else None
+        _empty_stage(connection)
         if metric.expression is not None:
             values = _computed(view, metric, since)
             _stage(connection, metric, number, values)
@@ -241,9 +241,11 @@ def _digest(metric: Metric) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _staged(connection: Connection) -> bool:
-    CHANGED.create(connection, checkfirst=False) if not _there(connection) else None
-    return True
+def _empty_stage(connection: Connection) -> None:
+    if _there(connection):
+        connection.execute(CHANGED.delete())
+    else:
+        CHANGED.create(connection, checkfirst=False)
 
 
 def _there(connection: Connection) -> bool:
