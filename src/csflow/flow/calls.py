@@ -10,7 +10,7 @@ from csflow.errors import ExpressionError
 from csflow.flow import nodes as n
 from csflow.flow.checking import ANY, Checker, Handler, as_condition
 from csflow.flow.names import nearest
-from csflow.flow.types import BOOLEAN, DATE, LENGTH, NUMBER, NUMBERS, TIME, Type
+from csflow.flow.types import BOOLEAN, DATE, LENGTH, NUMBER, NUMBERS, TIME, WORDS, Type
 from csflow.values import UNITS, Length, length_text, parse_length
 
 if TYPE_CHECKING:
@@ -185,12 +185,22 @@ def _default(checker: Checker, tree: ast.Call) -> n.Node:
         return n.Const(ANY, checker.at(tree), None)
     kind = item.type
     if kind.name == "choice" and isinstance(fallback, n.Const):
-        word = str(fallback.value)
+        word = _fallback_word(kind, fallback)
         kind = Type("choice", tuple(dict.fromkeys((*kind.choices, word))), kind.branches)
         fallback = n.Const(kind, fallback.at, word)
     else:
         fallback = checker.fit(fallback, kind)
     return n.Default(kind, checker.at(tree), item, fallback)
+
+
+def _fallback_word(kind: Type, fallback: n.Const) -> str:
+    """What stands for an unknown choice: any word, also one that is no choice; a number only where it is a choice."""
+    if fallback.type.name in WORDS:
+        return str(fallback.value)
+    word = f"{fallback.value:g}" if isinstance(fallback.value, float) else str(fallback.value)
+    if fallback.type.name == NUMBER.name and word in kind.choices:
+        return word
+    raise ExpressionError(f"a {kind} is needed here, this is a {fallback.type}", fallback.at)
 
 
 def _extreme(*, largest: bool) -> Handler:
