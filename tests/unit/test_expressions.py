@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -174,10 +175,41 @@ def test_products_are_bounded_so_that_no_double_overflows():
         ("sinse(today) > days(1)", "no function 'sinse': did you mean 'since'?"),
         ("since(today, now) > days(1)", "since(…) takes 1 argument"),
         ("not_there.at_all", "unknown fact 'not_there.at_all'"),
+        ("default(customer.grade, 5) == 'A'", "a choice is needed here, this is a number"),
+        ("default(customer.grade, true) == 'A'", "a choice is needed here, this is a boolean"),
+        ("default(customer.grade, 5%) == 'A'", "a choice is needed here, this is a share"),
+        ("default(customer.name, 5) == 'A'", "a text is needed here, this is a number"),
+        ("default(usage.depth, 'low') > 5%", "a share is needed here, this is a text"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_in_one_line(text, message):
     assert refusal(text)[0] == message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("vars.nope > 1", ""),  # not tasks.open
+        ("vars.cor > 1%", ": did you mean 'vars.core'?"),
+        ("tasks.opened > 1", ": did you mean 'tasks.open'?"),
+        ("complaint.number_ > 1", ": did you mean 'complaint.number'?"),  # not case.number
+        ("usage.amount > 1", ""),  # not customer.amount
+        ("customr.name == 'a'", ": did you mean 'customer.name'?"),  # the prefix is the slip
+        ("vars.nmae == 'a'", ""),
+    ],
+)
+def test_a_slip_is_looked_for_among_the_names_of_the_same_prefix(text, hint):
+    message = refusal(text)[0]
+    assert message == f"unknown fact '{text.split()[0]}'{hint}"
+
+
+def test_a_fallback_of_another_type_is_refused_where_it_stands():
+    assert refusal("default(customer.grade, 5) == 'A'")[1] == 24
+
+
+def test_a_fallback_may_be_a_number_where_that_number_is_a_choice():
+    names = replace(NAMES, fields={"customer": {"level": (Type("choice", ("1", "2")), None)}})
+    compile_expression("default(customer.level, 2) == '1'", names, subject="customer", flow="lifecycle", use="guard")
 
 
 def test_offsets_count_characters_also_behind_other_alphabets():

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from csflow.errors import ExpressionError
 from csflow.flow import nodes as n
-from csflow.flow.names import Scope, nearest
+from csflow.flow.names import Scope, nearest, nearest_fact
 from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, NUMBERS, SHARE, TEXT, TIME, WORDS, Type
 from csflow.values import Length, day, to_minor
 
@@ -131,7 +131,7 @@ class Checker:
     def _variable(self, name: str, at: int) -> n.Node:
         found = self.scope.names.vars.get(name)
         if found is None:
-            return self.wrong(f"unknown fact 'vars.{name}'{nearest(f'vars.{name}', self.scope.known())}", at)
+            return self.wrong(f"unknown fact 'vars.{name}'{nearest_fact(f'vars.{name}', self.scope.known())}", at)
         return n.Const(found[0], at, found[1])
 
     def _boolop(self, tree: ast.BoolOp) -> n.Node:

@@ -58,6 +58,22 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f": did you mean '{close[0]}'?" if close else ""
 
 
+def nearest_fact(name: str, known: Iterable[str]) -> str:
+    """As `nearest`, but only among facts of the same thing: no number of `vars.` is a slip for one of `tasks.`.
+
+    What stands behind the dot is compared alone, or the common prefix would make any two alike. Where nothing is called
+    like the part before the dot, that part is taken for a slip too.
+    """
+    names = list(known)
+    head, dot, rest = name.partition(".")
+    heads = {one.partition(".")[0] for one in names} | {"vars"}
+    if head not in heads:
+        head = next(iter(get_close_matches(head[:100], sorted(heads), n=1, cutoff=0.6)), head)
+    words = [one.removeprefix(head + dot) for one in names if one.startswith(head + dot)]
+    close = get_close_matches(rest[:100], words[:2_000], n=1, cutoff=0.6)
+    return f": did you mean '{head}.{close[0]}'?" if close else ""
+
+
 class Scope:
     """Names as seen from one place: a guard of a flow, an opening rule, a metric of a subject, a message."""
 
@@ -73,7 +89,7 @@ class Scope:
             fact = self._own(head, rest, name) or self._metric(name) or self._subject(head, rest, name)
             fact = fact or self._other_flow(head, rest, name)
         if fact is None:
-            raise ExpressionError(f"unknown fact '{name}'{nearest(name, self.known(each))}")
+            raise ExpressionError(f"unknown fact '{name}'{nearest_fact(name, self.known(each))}")
         return fact
 
     def _own(self, head: str, rest: str, name: str) -> Fact | None:
