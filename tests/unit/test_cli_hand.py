@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from csflow.cli.hand import moment, table, text_of
+from csflow.cli.hand import moment, read_pairs, table, text_of
 from csflow.errors import UsageError
 from csflow.values import Zone, day
 
@@ -31,3 +31,16 @@ def test_values_are_words_for_people():
 def test_a_table_lines_up_and_ends_without_blanks():
     assert table([["a", "bb", ""], ["ccc", "d", "e"]]) == ["a    bb", "ccc  d   e"]
     assert table([]) == []
+
+
+def test_pairs_may_hold_further_equal_signs():
+    assert read_pairs(None, None, ["note=a=b", " cause = price "]) == {"note": "a=b", "cause": "price"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [(["cause"], "write field=value"), (["=x"], "write field=value"), (["a=1", "a=2"], "said twice")],
+)
+def test_pairs_that_say_no_value_or_two_are_refused(pairs, message):
+    with pytest.raises(UsageError, match=message):
+        read_pairs(None, None, pairs)

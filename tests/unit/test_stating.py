@@ -8,7 +8,7 @@ from csflow.errors import UsageError
 from csflow.flow.definition import Field
 from csflow.flow.moments import Moment
 from csflow.flow.types import Type
-from csflow.services.stating import field_of, plain, read_pairs, shown, stored
+from csflow.services.stating import field_of, plain, shown, stored
 from csflow.services.views import View
 from csflow.store.reading import Book
 from csflow.values import Zone, day
@@ -76,19 +76,6 @@ def test_a_value_is_read_by_the_type_of_its_field(kind, text, expected):
 def test_a_value_that_does_not_fit_is_refused_with_the_field_and_the_form(kind, text, message):
     with pytest.raises(UsageError, match=message):
         state(kind, text, ("a", "b") if kind.startswith("choice") else ())
-
-
-def test_pairs_may_hold_further_equal_signs():
-    assert read_pairs(["note=a=b", " cause = price "]) == {"note": "a=b", "cause": "price"}
-
-
-@pytest.mark.parametrize(
-    ("pairs", "message"),
-    [(["cause"], "write field=value"), (["=x"], "write field=value"), (["a=1", "a=2"], "said twice")],
-)
-def test_pairs_that_say_no_value_or_two_are_refused(pairs, message):
-    with pytest.raises(UsageError, match=message):
-        read_pairs(pairs)
 
 
 def test_an_unknown_field_is_told_with_the_nearest_or_with_all():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.cli.hand import act_of, act_options, print_result, print_rows, set_option, table, text_of
+from csflow.cli.hand import by_hand, print_result, print_rows, read_pairs, set_option, table, text_of
 from csflow.cli.options import as_of_option, format_option, instant_of
 from csflow.errors import UsageError
 from csflow.values import day
@@ -14,7 +14,10 @@ from csflow.values import day
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from csflow.app import Csflow
     from csflow.cli import Here
+    from csflow.cli.hand import Told
+    from csflow.services.acting import Act
 
 
 @click.command(epilog="Example:  csflow trigger cancel C-0001 --set cause=price --by li")
@@ -22,19 +25,8 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="SUBJECT|CASE")
 @click.option("--flow", metavar="FLOW", help="The flow that is to hear it, where several would.")
 @set_option
-@act_options
-@click.pass_obj
-def trigger(
-    here: Here,
-    name: str,
-    target: str,
-    flow: str | None,
-    pairs: tuple[str, ...],
-    at: str | None,
-    actor: str,
-    dry_run: bool,
-    output: str,
-) -> None:
+@by_hand
+def trigger(app: Csflow, act: Act, *, name: str, target: str, flow: str | None, fields: dict[str, str]) -> Told:
     """Say the word NAME, and let happen what the flow that listens to it says.
 
     SUBJECT is a customer's id, contract:ID, contact:ID, person:ID or organisation; a CASE is written
@@ -42,12 +34,9 @@ def trigger(
     exit code 2 and changes nothing.
     """
     from csflow.services.acting import Word  # noqa: PLC0415  # SQLAlchemy comes with it
-    from csflow.services.stating import read_pairs  # noqa: PLC0415  # SQLAlchemy comes with it
 
-    app = here.open()
-    word = Word(name, target, flow, read_pairs(pairs))
-    result = app.trigger(act_of(app, at=at, actor=actor, dry_run=dry_run), word)
-    print_result(result, output, _happened(result) or [f"{target} heard '{name}'"])
+    result = app.trigger(act, Word(name, target, flow, fields))
+    return result, _happened(result) or [f"{target} heard '{name}'"]
 
 
 def _happened(result: dict[str, Any]) -> list[str]:
@@ -73,45 +62,31 @@ def case() -> None:
 @click.argument("flow", metavar="FLOW")
 @click.argument("subject", metavar="SUBJECT")
 @set_option
-@act_options
-@click.pass_obj
-def case_open(
-    here: Here, flow: str, subject: str, pairs: tuple[str, ...], at: str | None, actor: str, dry_run: bool, output: str
-) -> None:
+@by_hand
+def case_open(app: Csflow, act: Act, *, flow: str, subject: str, fields: dict[str, str]) -> Told:
     """Open a case of FLOW about SUBJECT, whatever the flow's own rules for opening say.
 
     For a flow about contracts, a customer's id means the contract in force.
     """
-    from csflow.services.stating import read_pairs  # noqa: PLC0415  # SQLAlchemy comes with it
-
-    app = here.open()
-    act = act_of(app, at=at, actor=actor, dry_run=dry_run)
-    result = app.open_case(act, flow, subject=subject, fields=read_pairs(pairs))
-    print_result(result, output, _happened(result))
+    result = app.open_case(act, flow, subject=subject, fields=fields)
+    return result, _happened(result)
 
 
 @case.command("set", epilog="Example:  csflow case set complaint/C-0001/1 waiting=true --by li")
 @click.argument("name", metavar="CASE")
-@click.argument("pairs", metavar="FIELD=VALUE...", nargs=-1, required=True)
-@act_options
-@click.pass_obj
-def case_set(
-    here: Here, name: str, pairs: tuple[str, ...], at: str | None, actor: str, dry_run: bool, output: str
-) -> None:
+@click.argument("fields", metavar="FIELD=VALUE...", nargs=-1, required=True, callback=read_pairs)
+@by_hand
+def case_set(app: Csflow, act: Act, *, name: str, fields: dict[str, str]) -> Told:
     """Fill fields of a case. An empty value makes a field unknown again.
 
     waiting=true says that we wait for the customer: deadlines with `stops_while: case.waiting` stand still at once,
     and go on with waiting=false.
     """
-    from csflow.services.stating import read_pairs  # noqa: PLC0415  # SQLAlchemy comes with it
-
-    app = here.open()
-    act = act_of(app, at=at, actor=actor, dry_run=dry_run)
-    result = app.set_case(act, name, fields=read_pairs(pairs))
+    result = app.set_case(act, name, fields=fields)
     lines = [f"{result['case']}: {', '.join(result['fields'])} set"]
     lines += [f"  deadline {one} stands still" for one in result["stopped"]]
     lines += [f"  deadline {one} goes on" for one in result["resumed"]]
-    print_result(result, output, lines)
+    return result, lines
 
 
 @case.command("show", epilog="Example:  csflow case show lifecycle/C-0001/1")
@@ -197,20 +172,10 @@ def _task_cells(one: dict[str, Any]) -> list[str]:
 @click.option("--no", "refuse", is_flag=True, help="Refuse an approval: the move that waits for it is dropped.")
 @click.option("--not-applicable", is_flag=True, help="The task need not be done.")
 @click.option("--comment", metavar="TEXT", help="What is to be remembered.")
-@act_options
-@click.pass_obj
+@by_hand
 def task_done(
-    here: Here,
-    name: str,
-    task_name: str,
-    refuse: bool,
-    not_applicable: bool,
-    comment: str | None,
-    at: str | None,
-    actor: str,
-    dry_run: bool,
-    output: str,
-) -> None:
+    app: Csflow, act: Act, *, name: str, task_name: str, refuse: bool, not_applicable: bool, comment: str | None
+) -> Told:
     """Say that a task is done. An approval (task `approve`) lets the move that waits for it happen at once.
 
     Whoever asked for a move cannot approve it.
@@ -219,46 +184,34 @@ def task_done(
 
     if refuse and not_applicable:
         raise UsageError("--no and --not-applicable exclude each other")
-    app = here.open()
     outcome = "no" if refuse else "not_applicable" if not_applicable else "done"
-    answer = Answer(name, task_name, outcome, comment)
-    result = app.finish_task(act_of(app, at=at, actor=actor, dry_run=dry_run), answer)
+    result = app.finish_task(act, Answer(name, task_name, outcome, comment))
     lines = [f"{result['case']}: task '{task_name}' {outcome.replace('_', ' ')}"]
     lines += [f"{one['case']} moved from '{one['from']}' to '{one['to']}'" for one in result["moved"]]
-    print_result(result, output, lines)
+    return result, lines
 
 
 @task.command("snooze", epilog="Example:  csflow task snooze lifecycle/C-0001/1 call_them --until 2026-03-01")
 @click.argument("name", metavar="CASE")
 @click.argument("task_name", metavar="TASK")
 @click.option("--until", metavar="DAY", required=True, help="The day it is listed again.")
-@act_options
-@click.pass_obj
-def task_snooze(
-    here: Here, name: str, task_name: str, until: str, at: str | None, actor: str, dry_run: bool, output: str
-) -> None:
+@by_hand
+def task_snooze(app: Csflow, act: Act, *, name: str, task_name: str, until: str) -> Told:
     """Keep a task out of the lists until a day. Its due time stays."""
-    app = here.open()
     try:
         wakes = day(until)
     except ValueError:
         raise UsageError(f"--until '{until}' is not a day: write 2026-01-31") from None
-    act = act_of(app, at=at, actor=actor, dry_run=dry_run)
     result = app.snooze_task(act, name, task=task_name, until=wakes)
-    print_result(result, output, [f"{result['case']}: task '{task_name}' snoozed until {until}"])
+    return result, [f"{result['case']}: task '{task_name}' snoozed until {until}"]
 
 
 @task.command("assign", epilog="Example:  csflow task assign lifecycle/C-0001/1 call_them wang --by li")
 @click.argument("name", metavar="CASE")
 @click.argument("task_name", metavar="TASK")
 @click.argument("person", metavar="PERSON")
-@act_options
-@click.pass_obj
-def task_assign(
-    here: Here, name: str, task_name: str, person: str, at: str | None, actor: str, dry_run: bool, output: str
-) -> None:
+@by_hand
+def task_assign(app: Csflow, act: Act, *, name: str, task_name: str, person: str) -> Told:
     """Hand a task to a colleague."""
-    app = here.open()
-    act = act_of(app, at=at, actor=actor, dry_run=dry_run)
     result = app.assign_task(act, name, task=task_name, person=person)
-    print_result(result, output, [f"{result['case']}: task '{task_name}' is {person}'s"])
+    return result, [f"{result['case']}: task '{task_name}' is {person}'s"]

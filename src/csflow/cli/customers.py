@@ -6,17 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.cli.hand import act_of, act_options, moment, print_result, print_rows, set_option, table, text_of
+from csflow.cli.hand import by_hand, moment, print_result, print_rows, read_pairs, set_option, table, text_of
 from csflow.cli.options import as_of_option, by_option, format_option, instant_of, now
 from csflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from csflow.app import Csflow
     from csflow.cli import Here
+    from csflow.cli.hand import Told
+    from csflow.services.acting import Act
 
 ROLE = click.option(
-    "--role", "roles", metavar="ROLE=PERSON", multiple=True, help="Who fills a role for it; without PERSON nobody."
+    "--role",
+    "roles",
+    metavar="ROLE=PERSON",
+    multiple=True,
+    callback=read_pairs,
+    help="Who fills a role for it; without PERSON nobody.",
 )
 
 
@@ -33,62 +41,42 @@ def customer() -> None:
 @click.option("--signed-on", metavar="DAY", help="The day it signed; before that day csflow does not see it.")
 @set_option
 @ROLE
-@act_options
-@click.pass_obj
+@by_hand
 def customer_add(
-    here: Here,
+    app: Csflow,
+    act: Act,
+    *,
     key: str,
     name: str | None,
     signed_on: str | None,
-    pairs: tuple[str, ...],
-    roles: tuple[str, ...],
-    at: str | None,
-    actor: str,
-    dry_run: bool,
-    output: str,
-) -> None:
+    fields: dict[str, str],
+    roles: dict[str, str],
+) -> Told:
     """Enter a customer. Contracts and the rest come by csflow import."""
     from csflow.services.customers import Said  # noqa: PLC0415  # SQLAlchemy comes with it
-    from csflow.services.stating import read_pairs  # noqa: PLC0415  # SQLAlchemy comes with it
 
-    app = here.open()
-    fields = {n: text for n, text in (("name", name), ("signed_on", signed_on)) if text is not None}
-    twice = [pair for pair in read_pairs(pairs) if pair in fields]
-    if twice:
-        raise UsageError(f"'{twice[0]}' is said twice")
-    said = Said(fields | read_pairs(pairs), read_pairs(roles))
-    result = app.add_customer(act_of(app, at=at, actor=actor, dry_run=dry_run), key, said=said)
-    print_result(result, output, [f"{key} is entered"])
+    own = {field: text for field, text in (("name", name), ("signed_on", signed_on)) if text is not None}
+    for twice in own.keys() & fields.keys():
+        raise UsageError(f"'{twice}' is said twice")
+    result = app.add_customer(act, key, said=Said(own | fields, roles))
+    return result, [f"{key} is entered"]
 
 
 @customer.command("set", epilog="Example:  csflow customer set C-0001 segment=large --role csm=wang --by li")
 @click.argument("key", metavar="ID")
-@click.argument("pairs", metavar="[FIELD=VALUE]...", nargs=-1)
+@click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1, callback=read_pairs)
 @ROLE
-@act_options
-@click.pass_obj
-def customer_set(
-    here: Here,
-    key: str,
-    pairs: tuple[str, ...],
-    roles: tuple[str, ...],
-    at: str | None,
-    actor: str,
-    dry_run: bool,
-    output: str,
-) -> None:
+@by_hand
+def customer_set(app: Csflow, act: Act, *, key: str, fields: dict[str, str], roles: dict[str, str]) -> Told:
     """Change what is known of a customer; an empty value makes it unknown.
 
     With --role another colleague fills a role for it; open tasks of that role go over with it.
     """
     from csflow.services.customers import Said  # noqa: PLC0415  # SQLAlchemy comes with it
-    from csflow.services.stating import read_pairs  # noqa: PLC0415  # SQLAlchemy comes with it
 
-    app = here.open()
-    said = Said(read_pairs(pairs), read_pairs(roles))
-    result = app.set_customer(act_of(app, at=at, actor=actor, dry_run=dry_run), key, said=said)
+    result = app.set_customer(act, key, said=Said(fields, roles))
     done = [*result["fields"], *(f"{role} = {person or 'nobody'}" for role, person in result["roles"].items())]
-    print_result(result, output, [f"{key}: {', '.join(done)} set"])
+    return result, [f"{key}: {', '.join(done)} set"]
 
 
 @customer.command("show", epilog="Example:  csflow customer show C-0001")
@@ -99,10 +87,10 @@ def customer_set(
 @click.pass_obj
 def customer_show(here: Here, key: str, as_of: str | None, actor: str, output: str) -> None:
     """Show a customer: core facts, contracts, contacts, fields, metrics and when they were measured, cases."""
+    from csflow.services.acting import Act  # noqa: PLC0415  # SQLAlchemy comes with it
+
     app = here.open()
-    act = act_of(app, at=None, actor=actor, dry_run=True)
-    if as_of is not None:
-        act = type(act)(act.actor, act.recorded, instant_of(as_of, app.zone), dry_run=True)
+    act = Act(actor, now(), None if as_of is None else instant_of(as_of, app.zone), dry_run=True)
     result = app.show_customer(act, key)
     print_result(result, output, _customer_lines(result))
 
@@ -183,18 +171,16 @@ def contact() -> None:
 
 @contact.command("erase", epilog="Example:  csflow contact erase P-17 --by li")
 @click.argument("key", metavar="ID")
-@act_options
-@click.pass_obj
-def contact_erase(here: Here, key: str, at: str | None, actor: str, dry_run: bool, output: str) -> None:
+@by_hand
+def contact_erase(app: Csflow, act: Act, *, key: str) -> Told:
     """Blank a contact's name, mail, phone, post and free text, former versions included.
 
     Activities, answers and history stay, so counts and figures do not change. Take the contact out of the source as
     well, or the next import brings the name back.
     """
-    app = here.open()
-    result = app.erase_contact(act_of(app, at=at, actor=actor, dry_run=dry_run), key)
+    result = app.erase_contact(act, key)
     blanked = ", ".join(f"{number} {what}" for what, number in result["blanked"].items() if number)
-    print_result(result, output, [f"{key} is erased: {blanked}"])
+    return result, [f"{key} is erased: {blanked}"]
 
 
 @click.group()
@@ -207,23 +193,10 @@ def activity() -> None:
 @click.argument("kind", metavar="KIND")
 @click.option("--contact", "contact_key", metavar="ID", help="The contact it was with.")
 @click.option("--note", metavar="TEXT", help="What is to be remembered.")
-@act_options
-@click.pass_obj
-def activity_add(
-    here: Here,
-    key: str,
-    kind: str,
-    contact_key: str | None,
-    note: str | None,
-    at: str | None,
-    actor: str,
-    dry_run: bool,
-    output: str,
-) -> None:
+@by_hand
+def activity_add(app: Csflow, act: Act, *, key: str, kind: str, contact_key: str | None, note: str | None) -> Told:
     """Note an activity of a KIND that the project declares under `activities:`."""
     from csflow.services.customers import Done  # noqa: PLC0415  # SQLAlchemy comes with it
 
-    app = here.open()
-    done = Done(key, kind, contact_key, note)
-    result = app.add_activity(act_of(app, at=at, actor=actor, dry_run=dry_run), done)
-    print_result(result, output, [f"{kind} with {key} at {result['at']} is noted"])
+    result = app.add_activity(act, Done(key, kind, contact_key, note))
+    return result, [f"{kind} with {key} at {result['at']} is noted"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -11,42 +12,58 @@ from csflow.cli.options import by_option, format_option, instant_of, now, print_
 from csflow.errors import UsageError
 from csflow.values import Instant, Zone, day
 
-if TYPE_CHECKING:
-    from csflow.app import Csflow
-    from csflow.services.acting import Act
-
-F = TypeVar("F", bound=Callable[..., Any])
+Told = tuple[dict[str, Any], Iterable[str]]  # what came of it: as data, and as lines for people
 
 
-def act_options(function: F) -> F:
-    """``--at``, ``--by``, ``--dry-run`` and ``--format``, as every command has them that writes something by hand."""
-    function = format_option(function)
-    function = click.option("--dry-run", is_flag=True, help="Do it, say what came of it, and take it back.")(function)
-    function = by_option(function)
-    return click.option(
+def by_hand(function: Callable[..., Told]) -> Callable[..., None]:
+    """A command that writes something by hand: given the project, who does it and when, it returns what came of it.
+
+    ``--at``, ``--by``, ``--dry-run`` and ``--format`` come with it.
+    """
+
+    @click.option(
         "--at",
         metavar="DAY|INSTANT",
         help="When it happened: 2026-01-31T14:30, or a day, which means its end.  [default: now]",
-    )(function)
+    )
+    @by_option
+    @click.option("--dry-run", is_flag=True, help="Do it, say what came of it, and take it back.")
+    @format_option
+    @wraps(function)
+    def called(*, at: str | None, actor: str, dry_run: bool, output: str, **said: Any) -> None:
+        from csflow.services.acting import Act  # noqa: PLC0415  # SQLAlchemy comes with it
+
+        app = click.get_current_context().obj.open()
+        recorded = now()
+        act = Act(actor, recorded, None if at is None else moment(at, app.zone, recorded), dry_run)
+        result, lines = function(app, act, **said)
+        print_result(result, output, lines)
+
+    return called
 
 
-def set_option(function: F) -> F:
-    """``--set field=value``, any number of times; the parameter is ``pairs``."""
-    return click.option(
-        "--set",
-        "pairs",
-        metavar="FIELD=VALUE",
-        multiple=True,
-        help="Fill a field: 80000, '80000 CNY', 80%, yes, 2026-01-31, a choice, choices as a,b.",
-    )(function)
+def read_pairs(_context: click.Context, _parameter: click.Parameter, pairs: Iterable[str]) -> dict[str, str]:
+    """``field=value``, any number of times, as a mapping; UsageError for anything else, and for a field said twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        name = name.strip()
+        if not sign or not name:
+            raise UsageError(f"'{pair}' says no value: write field=value")
+        if name in found:
+            raise UsageError(f"'{name}' is said twice")
+        found[name] = value.strip()
+    return found
 
 
-def act_of(app: Csflow, *, at: str | None, actor: str, dry_run: bool) -> Act:
-    """Who does it and when, from the options."""
-    from csflow.services.acting import Act  # noqa: PLC0415  # SQLAlchemy comes with it
-
-    recorded = now()
-    return Act(actor, recorded, None if at is None else moment(at, app.zone, recorded), dry_run)
+set_option = click.option(
+    "--set",
+    "fields",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    callback=read_pairs,
+    help="Fill a field: 80000, '80000 CNY', 80%, yes, 2026-01-31, a choice, choices as a,b.",
+)
 
 
 def moment(text: str, zone: Zone, clock: Instant, option: str = "--at") -> Instant:

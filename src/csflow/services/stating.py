@@ -17,25 +17,11 @@ from csflow.store import tables as t
 from csflow.values import minor_digits, parse_money, to_minor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from csflow.flow.definition import Definition, Field
 
 Stored = tuple[float | None, str | None]  # number, text
-
-
-def read_pairs(pairs: Iterable[str]) -> dict[str, str]:
-    """``field=value`` as a mapping; UsageError for anything else, and for a field said twice."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        name = name.strip()
-        if not sign or not name:
-            raise UsageError(f"'{pair}' says no value: write field=value")
-        if name in found:
-            raise UsageError(f"'{name}' is said twice")
-        found[name] = value.strip()
-    return found
 
 
 def field_of(fields: Mapping[str, Field], name: str, owner: str) -> Field:
