@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from csflow.services.importing_files import Unread
 from csflow.services.importing_mapping import amounts
 from csflow.services.importing_values import fingerprint
 from csflow.store.importing import StagedField
@@ -101,6 +102,8 @@ class Rows:
         return good, lines, rejects
 
     def _shape(self, row: list[str], width: int) -> str:
+        if isinstance(row, Unread):
+            return row.reason
         if len(row) != width:
             return f"{len(row)} cells where the header has {width}"
         if any("\0" in cell for cell in row):
