@@ -128,10 +128,37 @@ def test_large_numbers_in_jsonl_keep_every_digit(write):
     assert rows_of(write('{"id": 12345678901234567890.10}\n', "d.jsonl"))[1] == [(1, ["12345678901234567890.10"])]
 
 
-@pytest.mark.parametrize("line", ["[1]", "{", "1", '{"a": 1', "{'a': 1}", "[" * 5000])
-def test_a_line_that_is_no_json_object_is_named(write, line):
+NO_OBJECTS = ["[1]", "{", "1", '{"a": 1', "{'a': 1}", "[" * 5000]
+
+
+@pytest.mark.parametrize("line", NO_OBJECTS)
+def test_a_line_that_is_no_json_object_is_one_unread_row_among_the_others(write, line):
+    _, found = rows_of(write('{"a": 1}\n' + line + '\n{"b": 2}\n', "data.jsonl"))
+    assert found == [(1, ["1", ""]), (2, ["", "", line]), (3, ["", "2"])]
+    assert [getattr(row, "reason", None) for _, row in found] == [None, "this line is not a JSON object", None]
+
+
+@pytest.mark.parametrize("line", NO_OBJECTS)
+def test_a_file_whose_first_line_is_no_json_object_is_no_jsonl(write, line):
     with pytest.raises(StoreError, match=r"data\.jsonl:2: this line is not a JSON object"):
-        rows_of(write('{"a": 1}\n' + line + "\n", "data.jsonl"))
+        rows_of(write("\n" + line + '\n{"a": 1}\n', "data.jsonl"))
+
+
+def test_an_unread_line_of_any_length_fits_a_cell_of_the_rejects(write):
+    _, found = rows_of(write('{"a": 1}\n' + "x" * 200_000 + "\n", "data.jsonl"))
+    assert len(found[1][1][-1]) == importing_files.LONGEST_CELL
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("form", [Format(), Format("cp1252", ";"), Format(quote="'")])
+def test_a_rejects_file_is_read_without_what_csflow_put_in_front(write, form, mark):
+    path = write(f'{mark}line,column,reason,id,name\n2,,"why, so",1,Zoë\n\n5,id,no,2\n7\n')
+    assert rows_of(path, form) == (["id", "name"], [(2, ["1", "Zoë"]), (4, ["2"]), (5, [])])
+
+
+def test_a_rejects_file_may_be_saved_again_as_the_source_is_written(write):
+    path = write("line;column;reason;id;name\n2;;why;1;Zoë\n", encoding="cp1252")
+    assert rows_of(path, Format("cp1252", ";")) == (["id", "name"], [(2, ["1", "Zoë"])])
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.text("a,\"\n\r ;'é汉", max_size=8)), max_size=12))

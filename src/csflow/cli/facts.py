@@ -34,7 +34,7 @@ COUNTS = ("read", "new", "changed", "unchanged", "rejected", "suspicious")
     "--rejects",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to put refused rows.  [default: FILE.rejects.csv]",
+    help="Where to put refused rows.  [default: FILE.rejects.csv; none with --dry-run]",
 )
 @format_option
 @click.pass_obj
@@ -55,7 +55,7 @@ def import_(
     a mapping names or that is called like an import or a kind comes in, in the order of dependence.
 
     The same file twice changes nothing. Rows that cannot be used are written beside the file with line, column and
-    reason; the exit code is then 1.
+    reason; the exit code is then 1. Mend that file and import it under the same NAME, or mend the source.
     """
     from csflow.services.importing import files_of, import_file  # noqa: PLC0415  # SQLAlchemy comes with it
 

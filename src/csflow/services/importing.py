@@ -82,8 +82,9 @@ def import_file(
     """Import one file by the mapping (or the kind) called ``name``.
 
     Rows that cannot be used go to ``rejects`` (default: FILE.rejects.csv), the others are written, 20,000 at a time.
-    A dry run does all of it and takes it back. Raises UsageError when mapping and file do not fit, StoreError when
-    the file or the database cannot be used; what was written then are whole chunks.
+    A rejects file, mended, is imported under the same name as its source. A dry run does all of it and takes it back;
+    it writes a rejects file only where ``rejects`` names one. Raises UsageError when mapping and file do not fit,
+    StoreError when the file or the database cannot be used; what was written then are whole chunks.
     """
     mapping = find_mapping(definition, name)
     if complete and not mapping.kind.closes:
@@ -91,12 +92,14 @@ def import_file(
         raise UsageError(
             f"--complete closes {able}; a {mapping.kind.name} that a file no longer lists cannot be closed"
         )
-    target = rejects or path.with_name(f"{path.name}.rejects.csv")
-    if target.exists() and path.exists() and target.samefile(path):
+    target = rejects or (None if dry_run else path.with_name(f"{path.name}.rejects.csv"))
+    if target is not None and target.exists() and path.exists() and target.samefile(path):
         raise UsageError(f"--rejects {target}: this is the file that is read: name another")
     form = read_format(mapping.options, f"imports.{mapping.name}")
     source = Source(path, form)
     try:
+        if complete and source.again:
+            raise UsageError(f"--complete: {path} lists refused rows, not all there are")
         rows = Rows(compile_plan(mapping, definition, source.columns, str(path)), definition, source.columns)
         work = _Work(definition, rows, source, target, progress or _silent)
         with store.connected() as connection:
@@ -137,7 +140,9 @@ def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
 class _Work:
     """One import under way."""
 
-    def __init__(self, definition: Definition, rows: Rows, source: Source, target: Path, progress: Progress) -> None:
+    def __init__(
+        self, definition: Definition, rows: Rows, source: Source, target: Path | None, progress: Progress
+    ) -> None:
         self.definition = definition
         self.target = target
         self.rows = rows
@@ -237,7 +242,7 @@ class _Work:
             closed=counts.closed,
             reasons=counts.reasons,
             suspicions=counts.suspicions,
-            rejects=str(self.target) if counts.rejected else None,
+            rejects=str(self.target) if counts.rejected and self.target is not None else None,
             note=note,
             dry_run=dry_run,
         )

@@ -16,12 +16,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BATCH = 20_000
+BOM = b"\xef\xbb\xbf"
 BLOCK = 16_777_216  # bytes: a file without a line end in so many is not read into memory to find one
 LONGEST_CELL = 131_072
 _HALF = re.compile("[\ud800-\udfff]")  # what JSON can say and no file or database can hold
+NO_OBJECT = "this line is not a JSON object"
+HALF = "half of a character (\\ud800 … \\udfff alone): write it whole"
 JSON_ENDINGS = frozenset({".jsonl", ".ndjson"})
 
+MARKS = ("line", "column", "reason")  # what a rejects file has in front of the source's own columns
+
 Row = list[str]
+
+
+class Unread(Row):
+    """A line that is no row: one cell wider than any row, the line as it stands in the last one; ``reason`` is why."""
+
+    def __init__(self, line: str, width: int, reason: str) -> None:
+        kept = line.rstrip("\r\n")
+        super().__init__([*[""] * width, kept if len(kept) < LONGEST_CELL else f"{kept[: LONGEST_CELL - 1]}…"])
+        self.reason = reason
 
 
 @dataclass(slots=True)
@@ -56,15 +70,22 @@ def read_format(options: dict[str, Any], where: str) -> Format:
 
 
 class Source:
-    """An opened file: ``columns`` are its header, `batches` its rows, ``read`` how many bytes were read so far."""
+    """An opened file: ``columns`` are its header, `batches` its rows, ``read`` how many bytes were read so far.
+
+    Of a rejects file (``again``) the source's own columns are read: what csflow put in front of them is passed over,
+    and that csflow writes commas and UTF-8, whatever the source does, is seen by its first line.
+    """
 
     def __init__(self, path: Path, form: Format) -> None:
         self.path = path
         self.form = form
         self.json = path.suffix.lower() in JSON_ENDINGS
+        self.again = False
         try:
             self.size = path.stat().st_size
             self._check_lines()
+            if not self.json and self._begins_with_marks():
+                self.form = Format()
             self._file = self._open()
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from None
@@ -109,6 +130,11 @@ class Source:
                 if len(block) == BLOCK and b"\n" not in block and b"\r" not in block:
                     raise StoreError(f"{self.path}: a line is longer than {BLOCK} bytes: this is no table")
 
+    def _begins_with_marks(self) -> bool:
+        wanted = f"{','.join(MARKS)},".encode()
+        with self.path.open("rb") as file:
+            return file.read(len(wanted) + len(BOM)).removeprefix(BOM).startswith(wanted)
+
     def _reader(self) -> Any:
         csv.field_size_limit(LONGEST_CELL)
         return csv.reader(
@@ -126,6 +152,9 @@ class Source:
         if header is None:
             raise StoreError(f"{self.path}: the file is empty; its first line must name the columns")
         columns = [name.strip() for name in header]
+        self.again = tuple(columns[: len(MARKS)]) == MARKS and len(columns) > len(MARKS)
+        if self.again:
+            columns = columns[len(MARKS) :]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
             raise StoreError(f"{self.path}:1: two columns are named '{twice[0]}': rename one of them")
@@ -151,9 +180,8 @@ class Source:
             line += read
             if [] in rows:
                 kept = [(row, at) for row, at in zip(rows, lines, strict=True) if row]
-                yield Batch([row for row, _ in kept], [at for _, at in kept])
-            else:
-                yield Batch(rows, lines)
+                rows, lines = [row for row, _ in kept], [at for _, at in kept]
+            yield Batch([row[len(MARKS) :] for row in rows] if self.again else rows, lines)
 
     def _unreadable(self, line: int, error: csv.Error) -> StoreError:
         if "field larger" in str(error):
@@ -168,39 +196,44 @@ class Source:
         with self._open() as file:
             self._rewound, self._file = self._file, file
             try:
-                for row in self._guarded_rows():
-                    columns.update(dict.fromkeys(row[1]))
+                for _, row in self._guarded_rows():
+                    if isinstance(row, dict):
+                        columns.update(dict.fromkeys(row))
             finally:
                 self._file = self._rewound
         if not columns:
-            raise StoreError(f"{self.path}: the file is empty")
+            raise StoreError(f"{self.path}: the file is empty: no line of it can be read")
         return list(columns)
 
-    def _guarded_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def _guarded_rows(self) -> Iterator[tuple[int, dict[str, str] | Unread]]:
         try:
-            yield from self._json_rows()
+            yield from self._json_rows(0)
         except UnicodeError:
             raise self._wrong_encoding() from None
 
-    def _json_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def _json_rows(self, width: int) -> Iterator[tuple[int, dict[str, str] | Unread]]:
+        """Line by line; StoreError where the first one is no object: then this is no JSONL."""
+        first = True
         for number, line in enumerate(self._file, 1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
-            except (ValueError, RecursionError):
-                raise StoreError(f"{self.path}:{number}: this line is not a JSON object") from None
-            if not isinstance(row, dict):
-                raise StoreError(f"{self.path}:{number}: this line is not a JSON object")
-            if "\\u" in line and _HALF.search(json.dumps(row, ensure_ascii=False)):
-                raise StoreError(f"{self.path}:{number}: half of a character (\\ud800 … \\udfff alone): write it whole")
-            yield number, {name: _cell(value) for name, value in row.items()}
+            row = _object(line)
+            if row is None and first:
+                raise StoreError(f"{self.path}:{number}: {NO_OBJECT}")
+            first = False
+            if row is None:
+                yield number, Unread(line, width, NO_OBJECT)
+            elif "\\u" in line and _HALF.search(json.dumps(row, ensure_ascii=False)):
+                yield number, Unread(line, width, HALF)
+            else:
+                yield number, {name: _cell(value) for name, value in row.items()}
 
     def _json_batches(self) -> Iterator[Batch]:
-        rows = self._json_rows()
         columns = self.columns
+        rows = self._json_rows(len(columns))
         while chunk := list(islice(rows, BATCH)):
-            yield Batch([[row.get(name, "") for name in columns] for _, row in chunk], [number for number, _ in chunk])
+            cells = [row if isinstance(row, Unread) else [row.get(name, "") for name in columns] for _, row in chunk]
+            yield Batch(cells, [number for number, _ in chunk])
 
     def _wrong_encoding(self) -> StoreError:
         """Name the first line that cannot be read: looked for only now, line by line."""
@@ -215,6 +248,15 @@ class Source:
             else:
                 found = f"{self.path}: this is not {encoding}"
         return StoreError(f"{found}: say the file's encoding in its mapping, e.g. `with: {{encoding: gb18030}}`")
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    """The JSON object of a line, numbers as they are written; None where it is none."""
+    try:
+        row = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _starts(rows: list[Row], line: int) -> list[int]:

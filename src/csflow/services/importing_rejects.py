@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from csflow.errors import StoreError
-from csflow.services.importing_files import Source
+from csflow.services.importing_files import MARKS, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +36,17 @@ class Rejected:
         self.reasons[said] = self.reasons.get(said, 0) + 1
 
 
-def write_rejects(rejects: Iterator[tuple[int, str, str]], source: Source, target: Path) -> Rejected:
+def write_rejects(rejects: Iterator[tuple[int, str, str]], source: Source, target: Path | None) -> Rejected:
     """Write the rejects (line, column, reason; in the order of lines) beside their rows, read once more from the file.
 
-    Without rejects a file of an earlier import is removed. StoreError when ``target`` cannot be written.
+    Without rejects a file of an earlier import is removed; without a target (a dry run) they are counted only.
+    StoreError when ``target`` cannot be written.
     """
     counted = Rejected()
+    if target is None:
+        for _, column, reason in rejects:
+            counted.count(column, reason)
+        return counted
     first = next(rejects, None)
     try:
         if first is None:
@@ -50,7 +55,7 @@ def write_rejects(rejects: Iterator[tuple[int, str, str]], source: Source, targe
         unfinished = target.with_name(f"{target.name}.part")
         with unfinished.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["line", "column", "reason", *source.columns])
+            writer.writerow([*MARKS, *source.columns])
             again = Source(source.path, source.form)
             try:
                 for (line, column, reason), row in _beside(_chained(first, rejects), again):
