@@ -101,6 +101,15 @@ def test_what_cannot_be_done_is_one_line_and_an_exit_code(csflow, words, code, s
     assert done.stdout == ""
 
 
+def test_every_line_of_what_is_wrong_with_a_file_begins_alike(csflow):
+    (csflow.folder / "firms.csv").write_text("number;firm;kind;colour;note;size\n")
+    done = csflow("import", "firms", "firms.csv", code=2)
+    assert [line.partition("nothing reads column ")[2].split(":")[0] for line in done.stderr.splitlines()] == [
+        "'colour'", "'size'",
+    ]  # fmt: skip
+    assert all(line.startswith("csflow: firms.csv:1: ") for line in done.stderr.splitlines())
+
+
 def test_db_upgrade_says_that_there_is_nothing_to_do(csflow):
     assert "Upgraded from tables none to 0001." in csflow("db", "upgrade").stdout
     assert "up to date (tables 0001)" in csflow("db", "upgrade").stdout

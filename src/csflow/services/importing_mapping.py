@@ -93,8 +93,19 @@ def find_mapping(definition: Definition, name: str) -> Mapping:
     for kind in KINDS.values():
         if name in {kind.name, plural(kind.name)}:
             return Mapping(kind.name, kind)
-    known = [*definition.imports, *(plural(kind) for kind in KINDS)]
-    raise UsageError(f"there is no import '{name}'{_near(name, known)}: {', '.join(known)}")
+    raise UsageError(_nowhere(name, definition))
+
+
+def _nowhere(name: str, definition: Definition) -> str:
+    """What can be imported instead: mappings hide the kinds of their names, which then have the other of their two."""
+    kinds = [
+        next((word for word in (plural(kind), kind) if word not in definition.imports), None)
+        for kind in KINDS
+    ]  # fmt: skip
+    free = [word for word in kinds if word is not None]
+    near = _near(name, [*definition.imports, *free, *KINDS])
+    mapped = f"mappings of the project: {', '.join(definition.imports) or 'none'}"
+    return f"there is no import '{name}'{near}; {mapped}; kinds, for files with csflow's own columns: {', '.join(free)}"
 
 
 def plural(kind: str) -> str:
