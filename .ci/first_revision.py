@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.operations.ops import UpgradeOps
 from sqlalchemy import create_engine
 
-from csflow.store.tables import metadata
+from csflow.store.migrating import whole_metadata
 
 TARGET = Path(__file__).parents[1] / "src/csflow/store/migrations/versions/0001_first.py"
 HEAD = '''"""The first tables."""
@@ -40,6 +40,7 @@ NAMES = {
     "sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql')": "Word",
 }
 
+metadata = whole_metadata()
 engine = create_engine("sqlite://")
 with engine.connect() as connection:
     context = MigrationContext.configure(connection, opts={"target_metadata": metadata})

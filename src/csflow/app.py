@@ -1,4 +1,7 @@
-"""`Csflow`: one opened project with its definition and its database, for the faces above."""
+"""`Csflow`: one opened project with its definition and its database, for the faces above.
+
+A verb is imported when it is called: a nightly `advance` does not pay for what `import` or `demo` need.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from csflow.builtin import usage
 from csflow.errors import DefinitionError, UsageError
 from csflow.flow.files import POPULATION_FILE, PROJECT_FILE
 from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
-from csflow.plugins import import_file, local_plugins, make_manager, providers
-from csflow.services import acting, customers, showing, tasking
-from csflow.services.advance import Outcome, Request, advance
-from csflow.services.demo import DATA, Lived, Population, live, population_of
-from csflow.services.explain import Asked, explain
-from csflow.services.history import history
-from csflow.services.run import Ran, measure_alone, run
-from csflow.services.status import status
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.values import Zone
@@ -30,7 +24,10 @@ if TYPE_CHECKING:
     from csflow.flow.definition import Definition
     from csflow.hookspecs import Provider
     from csflow.services.acting import Act, Word
+    from csflow.services.advance import Outcome, Request
     from csflow.services.customers import Done, Said
+    from csflow.services.demo import Lived, Population
+    from csflow.services.run import Ran
     from csflow.services.tasking import Answer, Wanted
     from csflow.services.work import Tell
     from csflow.values import Day, Instant
@@ -81,6 +78,9 @@ class Csflow:
 
     def validate(self) -> Loaded:
         """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
+        from csflow.builtin import usage
+        from csflow.plugins import local_plugins, make_manager, providers
+
         try:
             provided = self._providers(load(self.project, self.surroundings).tree.get("plugins_off") or ())
         except DefinitionError:  # told anew below: what csflow and the project's own files provide is no warning
@@ -89,39 +89,56 @@ class Csflow:
 
     def measure(self, request: Request) -> Ran:
         """Compute the metrics as of ``request.now``."""
+        from csflow.services.run import measure_alone
+
         return measure_alone(self.store, self.definition, self.providers, request=request)
 
     def advance(self, request: Request, tell: Tell | None = None) -> Outcome:
         """Move every case that is to move; ``tell`` hears each entry once it is written."""
+        from csflow.services.advance import advance
+
         return advance(self.store, self.definition, request, tell)
 
     def run(self, request: Request, tell: Tell | None = None) -> Ran:
         """Measure, then advance, at one moment."""
+        from csflow.services.run import run
+
         return run(self.store, self.definition, self.providers, request=request, tell=tell)
 
     # What people read.
 
     def status(self, now: Instant, *, flow: str | None = None, stuck: int = 10) -> dict[str, Any]:
         """Where all cases stand, who moved in the last pass, what is overdue, who is stuck."""
+        from csflow.services.status import status
+
         return status(self.store, self.definition, now, flow=flow, stuck=stuck)
 
     def explain(
         self, target: str, now: Instant, *, actor: str, recorded: Instant, flow: str | None = None
     ) -> dict[str, Any]:
         """Why the cases of a customer, or one case, are where they are."""
+        from csflow.services.explain import Asked, explain
+
         return explain(self.store, self.definition, target, Asked(now, actor, recorded), flow=flow)
 
     def history(
         self, target: str, now: Instant, *, flow: str | None = None, limit: int | None = None, verbose: bool = False
     ) -> dict[str, Any]:
         """Everything that happened to the cases of a customer, or to one case."""
+        from csflow.services.history import history
+
         return history(self.store, self.definition, target, now, flow=flow, limit=limit, verbose=verbose)
 
     def live(self, population: Population, tell: Callable[[int], None]) -> Lived:
         """Let a generated population live through its weeks; ``tell`` hears how many have passed."""
+        from csflow.services.demo import DATA, live
+
         return live(self.store, self.definition, self.providers, population, data=self.project / DATA, tell=tell)
 
     def _providers(self, off: Iterable[str]) -> dict[str, Provider]:
+        from csflow.builtin import usage
+        from csflow.plugins import local_plugins, make_manager, providers
+
         folders = project_folders(self.project, self.surroundings)
         return providers(make_manager([("csflow", usage), *local_plugins(folders)], off=off))
 
@@ -129,58 +146,86 @@ class Csflow:
 
     def trigger(self, act: Act, word: Word) -> dict[str, Any]:
         """Say a word to a customer, another subject or a case; what came of it. RefusedError where it may not."""
+        from csflow.services import acting
+
         return acting.trigger(self.store, self.definition, act, word)
 
     def open_case(self, act: Act, flow: str, *, subject: str, fields: Mapping[str, str]) -> dict[str, Any]:
         """Open a case of any flow; ``fields`` as people write them."""
+        from csflow.services import acting
+
         return acting.open_case(self.store, self.definition, act, flow=flow, subject=subject, fields=fields)
 
     def set_case(self, act: Act, case: str, *, fields: Mapping[str, str]) -> dict[str, Any]:
         """Fill fields of a case, or say with ``waiting`` that we wait for the customer."""
+        from csflow.services import acting
+
         return acting.set_case(self.store, self.definition, act, case=case, fields=fields)
 
     def show_case(self, case: str, *, now: Instant) -> dict[str, Any]:
         """A case with its fields, milestones, deadlines, tasks and last entries."""
+        from csflow.services import showing
+
         return showing.show_case(self.store, self.definition, case, now=now)
 
     def list_tasks(self, wanted: Wanted, *, now: Instant) -> list[dict[str, Any]]:
         """Tasks, the most urgent first."""
+        from csflow.services import tasking
+
         return tasking.list_tasks(self.store, self.definition, wanted, now=now)
 
     def finish_task(self, act: Act, answer: Answer) -> dict[str, Any]:
         """End a task, or answer an approval."""
+        from csflow.services import tasking
+
         return tasking.finish_task(self.store, self.definition, act, answer)
 
     def snooze_task(self, act: Act, case: str, *, task: str, until: Day) -> dict[str, Any]:
         """Keep a task out of the lists until a day begins."""
+        from csflow.services import tasking
+
         return tasking.snooze_task(self.store, self.definition, act, case=case, task=task, until=until)
 
     def assign_task(self, act: Act, case: str, *, task: str, person: str) -> dict[str, Any]:
         """Hand a task to a colleague."""
+        from csflow.services import tasking
+
         return tasking.assign_task(self.store, self.definition, act, case=case, task=task, person=person)
 
     def add_activity(self, act: Act, done: Done) -> dict[str, Any]:
         """Note a visit, a call … with a customer."""
+        from csflow.services import customers
+
         return customers.add_activity(self.store, self.definition, act, done)
 
     def add_customer(self, act: Act, customer: str, *, said: Said) -> dict[str, Any]:
         """Enter a customer."""
+        from csflow.services import customers
+
         return customers.add_customer(self.store, self.definition, act, customer=customer, said=said)
 
     def set_customer(self, act: Act, customer: str, *, said: Said) -> dict[str, Any]:
         """Change what is known of a customer, or who fills a role for it."""
+        from csflow.services import customers
+
         return customers.set_customer(self.store, self.definition, act, customer=customer, said=said)
 
     def show_customer(self, act: Act, customer: str) -> dict[str, Any]:
         """All that is known of a customer now."""
+        from csflow.services import showing
+
         return showing.show_customer(self.store, self.definition, act, customer=customer)
 
     def customer_file(self, customer: str, *, now: Instant, since: Instant | None = None) -> list[dict[str, Any]]:
         """All that happened with a customer, oldest first."""
+        from csflow.services import showing
+
         return showing.customer_file(self.store, self.definition, customer, now=now, since=since)
 
     def erase_contact(self, act: Act, contact: str) -> dict[str, Any]:
         """Blank what says who a contact is; history and figures stay."""
+        from csflow.services import customers
+
         return customers.erase_contact(self.store, self.definition, act, contact=contact)
 
     def close(self) -> None:
@@ -208,6 +253,9 @@ def project_at(folder: Path) -> Path:
 
 def population_in(folder: Path, *, seed: int, customers: int) -> Population:
     """The generated population that a project or pack brings. UsageError where it has none, or a wrong one."""
+    from csflow.plugins import import_file
+    from csflow.services.demo import population_of
+
     path = folder / POPULATION_FILE
     if not path.is_file():
         raise UsageError(f"{path}: there is no population to generate")

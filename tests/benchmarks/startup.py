@@ -22,6 +22,7 @@ CLICK = "import click\n@click.group()\ndef main(): pass\n@main.command()\ndef on
 IMPORTS = "import sqlalchemy, transitions, pluggy, click"
 CSFLOW = "from csflow.cli import main; main()"
 CUSTOMER = "id,signed_on\nC-1,2026-01-01\n"
+CONTRACT = "id,customer,starts_on,ends_on\nK-1,C-1,2026-01-01,2030-01-01\n"
 
 
 def run(*arguments: str, folder: Path) -> tuple[float, float]:
@@ -49,13 +50,15 @@ def compare(name: str, bare: list[str], ours: list[str], folder: Path) -> None:
 
 
 def main() -> None:
-    """Both comparisons, on a copy of the named project (default: the minimal pack) with one customer."""
+    """Both comparisons, on a copy of the named project (default: the minimal pack) with one customer and its cases."""
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "configs" / "minimal"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "project"
         shutil.copytree(source, folder)
         (folder.parent / "customers.csv").write_text(CUSTOMER)
-        for words in (["import", "customer", "../customers.csv"], ["run"], ["advance", "C-1"]):
+        (folder.parent / "contracts.csv").write_text(CONTRACT)
+        begun = [["import", "customer", "../customers.csv"], ["import", "contract", "../contracts.csv"], ["run"]]
+        for words in (*begun, ["advance", "C-1"]):
             run("-c", CSFLOW, *words, folder=folder)
         compare("csflow --help", ["-c", CLICK], ["-c", CSFLOW, "--help"], folder)
         compare("csflow advance ONE", ["-c", IMPORTS], ["-c", CSFLOW, "advance", "C-1"], folder)

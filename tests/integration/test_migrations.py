@@ -9,9 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from csflow.store.migrating import copy_file, head
+from csflow.store.migrating import copy_file, head, whole_metadata
 from csflow.store.opening import SCHEMA, open_store
-from csflow.store.tables import metadata
+
+metadata = whole_metadata()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT_FILE = "csflow.yaml"
+CACHE = Path(".csflow", "cache")  # beside the project file: what can be made anew at any time
 POPULATION_FILE = "population.py"  # who lives in a project's demo: read by `demo` alone, no plugin
 
 
@@ -45,3 +47,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
         return False
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write the file so that a reader sees the old or the new one, never half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as stream:
+            stream.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

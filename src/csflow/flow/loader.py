@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.building import build
-from csflow.flow.files import PROJECT_FILE, project_files
+from csflow.flow.files import CACHE, PROJECT_FILE, project_files, write_whole
 from csflow.flow.sites import MAX_PROBLEMS
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ def load_cached(folder: Path, around: Surroundings) -> Definition:
     A cache that cannot be read or written is done without. Warnings are not repeated.
     """
     key = _fingerprint(folder, around)
-    cache = folder / ".csflow" / "cache"
+    cache = folder / CACHE
     tree = _cached_tree(cache / f"{key}.json") if key else None
     if tree is not None:
         definition, found = build(tree, around.catalogue, provided=around.provided)
@@ -142,7 +140,7 @@ def _project_of(path: Path) -> Path:
 
 def _known_files(folder: Path) -> tuple[Path, ...] | None:
     try:
-        text = (folder / ".csflow" / "cache" / "files.json").read_text("utf-8")
+        text = (folder / CACHE / "files.json").read_text("utf-8")
         return tuple(Path(name) for name in json.loads(text))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
@@ -166,17 +164,5 @@ def _write_cache(cache: Path, key: str, loaded: Loaded) -> None:
         for old in cache.glob("*.json"):
             if old.name != "files.json":
                 old.unlink(missing_ok=True)
-        _write_whole(cache / f"{key}.json", f'{{"sum": "{total}", "tree": {text}}}')
-        _write_whole(cache / "files.json", json.dumps([str(path) for path in loaded.files]))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write the file so that a reader sees the old or the new one, never half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as stream:
-            stream.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        write_whole(cache / f"{key}.json", f'{{"sum": "{total}", "tree": {text}}}')
+        write_whole(cache / "files.json", json.dumps([str(path) for path in loaded.files]))

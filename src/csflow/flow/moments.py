@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from csflow.errors import ExpressionError
-from csflow.values import DAY_US, Day, Instant, Length, Zone, latest_end, latest_start
+from csflow.values import DAY_US, Day, Instant, Length, Zone, day_text, latest_end, latest_start, period_of, period_span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from csflow.flow.calendars import Calendar
+
+
+Recipe = tuple[str | int | float | bool | None, ...]  # how a constant follows from a moment: its kind, what it needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,43 @@ class Moment:
             )
         return self._borders[key]
 
+    def constant(self, recipe: Recipe) -> int | float | str | None:
+        """The constant of that recipe at this moment.
+
+        ``now``, ``today``; ``border`` (amount, unit, until, time, place in `borders`) and, of the same, ``border_day``
+        and ``logged`` (whether the log of activities reaches back to it); ``rated`` (amount, currency), None without a
+        rate; ``begin`` and ``end`` (shift's amount and unit or None, time) of the period; ``turn`` and ``turn_day``
+        (unit, many, first month of the year): the number of the current stretch of periods, and its first day's text.
+        """
+        return _CONSTANTS[str(recipe[0])](self, *recipe[1:])
+
+    def _border(self, amount: float, unit: str, until: bool, time: bool, place: int) -> int:  # noqa: FBT001
+        return self.borders(Length(amount, unit), until=until, time=time)[place]
+
+    def _border_day(self, *what: Any) -> Day:
+        return self.zone.day_of(self._border(*what))
+
+    def _logged(self, *what: Any) -> int:
+        return int(self.log_begin is not None and self.log_begin <= self._border(*what))
+
+    def _rated(self, amount: float, currency: str) -> float | None:
+        rate = self.rates.get(currency)
+        return None if rate is None else amount * rate
+
+    def _of_period(self, place: int, amount: float | None, unit: str | None, time: bool) -> int:  # noqa: FBT001
+        if self.period is None:
+            raise ExpressionError("a period is asked for, and there is none")
+        found = self.period[place]
+        if amount is not None and unit is not None:  # x + L >= begin is x > the latest d with d + L <= begin - 1
+            found = latest_start(Length(amount, unit), found - 1) + 1
+        return self.zone.start_of(found) if time else found
+
+    def _turn(self, unit: str, many: int, starts: int) -> int:
+        return period_of(self.today, unit, starts) // many
+
+    def _turn_day(self, unit: str, many: int, starts: int) -> str:
+        return day_text(period_span(unit, self._turn(unit, many, starts) * many, starts)[0])
+
     def _day_borders(self, length: Length, *, until: bool) -> tuple[int, int]:
         if not length.calendar:  # hours after a date count from its first moment
             before, reached = self._time_borders(length, until=until)
@@ -83,3 +125,17 @@ class Moment:
             middle = (low + high) // 2
             low, high = (middle, high) if calendar.add(middle, length, times=times) <= now else (low, middle)
         return low
+
+
+_CONSTANTS: dict[str, Callable[..., int | float | str | None]] = {
+    "now": lambda moment: moment.now,
+    "today": lambda moment: moment.today,
+    "border": Moment._border,  # noqa: SLF001  # the table of this very class
+    "border_day": Moment._border_day,  # noqa: SLF001
+    "logged": Moment._logged,  # noqa: SLF001
+    "rated": Moment._rated,  # noqa: SLF001
+    "begin": lambda moment, *what: moment._of_period(0, *what),  # noqa: SLF001
+    "end": lambda moment, *what: moment._of_period(1, *what),  # noqa: SLF001
+    "turn": Moment._turn,  # noqa: SLF001
+    "turn_day": Moment._turn_day,  # noqa: SLF001
+}

@@ -18,7 +18,7 @@ from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.flow.machine import FlowMachine
 from csflow.services import deadlines, effects, moving, triggers
-from csflow.services.asking import HANDLED, Asker, Hit, Questions, Scope, first_of_each, words_waiting
+from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
@@ -76,6 +76,7 @@ class Session:
 
     def __init__(self, store: Store, trial: Connection | None) -> None:
         self._store, self._trial = store, trial
+        self.kept = store.kept
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -134,7 +135,6 @@ class _Pass:
         self.stopped: set[int] = set()
         self.withheld = request.catch_up
         self.customers: tuple[int, ...] | None = None
-        self.questions = Questions()
 
     def _keep(self, kind: str, entry: dict[str, Any]) -> None:
         self.outcome.entries.setdefault(kind, []).append(entry)
@@ -156,6 +156,7 @@ class _Pass:
             if not wrote and hop > 0:
                 break
         self._end()
+        self.session.kept.save()
         return self.outcome
 
     # beginning and end
@@ -255,7 +256,7 @@ class _Pass:
             with self.session.snapshot() as connection:
                 connection.info.pop("newest_case", None)
                 view = see(connection, self.definition, self.request.now)
-                asker = Asker(connection, view, scope, after, self.questions)
+                asker = Asker(connection, view, scope, after, self.session.kept)
                 hits = asker.ask()
                 words = connection.execute(words_waiting(view, after, scope)).all()
             self.outcome.asked += asker.asked

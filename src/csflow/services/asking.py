@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,10 +11,12 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    CompoundSelect,
     Connection,
+    Executable,
+    Integer,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
     exists,
@@ -29,18 +32,21 @@ from csflow.flow.definition import Flow, Milestone, Opening, Stage, Transition
 from csflow.flow.expressions import Expression
 from csflow.services.deadlines import specs
 from csflow.services.views import View
+from csflow.store import as_of
 from csflow.store import tables as t
+from csflow.store.as_of import AsOf
 from csflow.store.guards import Translator
-from csflow.store.questions import Evidence, Prepared, Unindexed, holding
+from csflow.store.insertion import listed
+from csflow.store.prepared import Kept
+from csflow.store.questions import Evidence, Unindexed, holding
 from csflow.store.reading import Reader
-from csflow.values import day_text, period_of, period_span
+from csflow.values import Length
 
 HANDLED = 2  # the queue of `touched` rows that a pass is working on
 PERIODS = {"days": "day", "weeks": "week", "months": "month", "years": "year"}
 CAP = 100_000  # hits of one question held in memory at once
 
 Column = ColumnElement[Any]
-Question = tuple[Select[Any] | CompoundSelect[Any], Evidence | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +85,13 @@ class Scope:
         # A flow about customers is asked by subject: that column stands in the index of the stages.
         owner = subject if customer is None or kind == "customer" else customer
         if self.customers is not None:
-            found.append(owner.in_(self.customers) if customer is not None else literal(1) == 0)
+            chosen = bindparam("customers", "[]", Text)
+            found.append(listed(owner, chosen) if customer is not None else literal(1) == 0)
         if self.wide(timed=timed):
             return found
         touched_kind = "customer" if customer is not None else kind
         waiting = select(t.touched.c.subject).where(t.touched.c.queue == HANDLED, t.touched.c.kind == touched_kind)
         return [*found, owner.in_(waiting)]
-
-
-class Questions:
-    """The questions of a pass, each built once. Another view of the world – new metrics, new rates – forgets them."""
-
-    def __init__(self) -> None:
-        self._world: Any = None
-        self._built: dict[Any, Prepared] = {}
-
-    def about(self, world: Any) -> None:
-        """Keep what was built only if the world is the one it was built for."""
-        if world != self._world:
-            self._world, self._built = world, {}
-
-    def prepared(self, connection: Connection, key: Any, build: Callable[[], Question]) -> Prepared:
-        """The question of that key, built the first time."""
-        found = self._built.get(key)
-        if found is None:
-            found = self._built[key] = Prepared(connection, *build())
-        return found
 
 
 @dataclass(slots=True)
@@ -115,16 +102,15 @@ class Asker:
     view: View
     scope: Scope
     after: int = 0
-    questions: Questions = field(default_factory=Questions)
+    kept: Kept = field(default_factory=lambda: Kept(None))
     border: int | None = None  # the first customer left for the next window
     hits: list[Hit] = field(default_factory=list)
     asked: int = 0
+    world: str = ""
 
     def ask(self) -> list[Hit]:
         """Every hit, the openings first."""
-        book, moment = self.view.book, self.view.moment
-        back = moment.now < self._newest()
-        self.questions.about((book.ids, book.stale, moment.now, moment.log_begin, moment.rates, moment.unfed, back))
+        self.world = self.view.world(self.connection.dialect.name, self._back())
         flows = [
             flow for flow in self.view.definition.flows.values() if self.scope.flow in (None, flow.name, flow.base)
         ]
@@ -139,16 +125,24 @@ class Asker:
             self.hits = [hit for hit in self.hits if hit.owner < border]
         return self.hits
 
+    def _rows(self, key: tuple[Any, ...], build: Callable[[], Executable], **values: Any) -> list[Row[Any]]:
+        """The answer to a question, built if it was never asked in this world; ``key`` says all else it depends on."""
+        few = self.scope.customers is not None
+        prepared = self.kept.prepared(self.connection, self.world, [*key, few], build)
+        if few:
+            values["customers"] = json.dumps(self.scope.customers)
+        return prepared.ask(self.connection, self.view.moment, **values)
+
     def _occupied(self, flows: list[Flow]) -> set[tuple[str, str]]:
         if self.scope.customers is not None:
-            found = select(t.case.c.flow, t.case.c.stage).where(t.case.c.customer.in_(self.scope.customers)).distinct()
-            return {(flow, stage) for flow, stage in self.connection.execute(found)}
+            rows = self._rows(("occupied",), _occupied_by_few)
+            return {(row.flow, row.stage) for row in rows}
         stages = [(flow.name, stage) for flow in flows for stage in flow.stages]
         occupied: set[tuple[str, str]] = set()
         for start in range(0, len(stages), 200):  # SQLite takes no more than 500 SELECTs in one statement
             build = partial(_occupied, stages[start : start + 200])
-            prepared = self.questions.prepared(self.connection, ("occupied", self.scope.flow, start), build)
-            occupied |= {(row.flow, row.stage) for row in prepared.ask(self.connection)}
+            rows = self._rows(("occupied", self.scope.flow, start), build)
+            occupied |= {(row.flow, row.stage) for row in rows}
         return occupied
 
     def _flow(self, flow: Flow, occupied: set[tuple[str, str]]) -> None:
@@ -172,11 +166,19 @@ class Asker:
                     self._transition(flow, stage, way, place)
 
     def _collect(
-        self, place: tuple[Any, ...], order: int, kind: str, rule: Any, build: Callable[[], Question], *, timed: bool
+        self,
+        place: tuple[Any, ...],
+        order: int,
+        kind: str,
+        rule: Any,
+        build: Callable[[], Select[Any]],
+        *,
+        timed: bool,
+        evidence: Evidence | None = None,
     ) -> None:
         """Ask a question; more hits than fit are left for the next window of customers.
 
-        ``build`` makes it when it was not asked before; ``place`` names it within the pass.
+        ``build`` makes it when it was not asked before; ``place`` names it; ``evidence`` reads its rows.
         """
         wide = self.scope.wide(timed=timed)
         if not wide and not self.scope.touched:
@@ -184,20 +186,22 @@ class Asker:
         self.asked += 1
         windowed = self.after > 0
 
-        def question() -> Question:
-            statement, evidence = build()
-            assert isinstance(statement, Select)  # noqa: S101  # only `_occupied` is a union
+        def question() -> Select[Any]:
+            statement = build()
             owner = statement.selected_columns["owner"] + 0  # no index is walked just to have the order
             if windowed:
                 statement = statement.where(owner >= bindparam("after", 0, BigInteger))
-            return statement.order_by(owner).limit(literal_column(str(CAP + 1))), evidence
+            return statement.order_by(owner).limit(literal_column(str(CAP + 1)))
 
-        prepared = self.questions.prepared(self.connection, (kind, *place, wide, windowed), question)
-        rows = prepared.ask(self.connection, **({"after": self.after} if windowed else {}))
+        key = (kind, *place, wide, windowed)
+        rows = self._rows(key, question, **({"after": self.after} if windowed else {}))
         if len(rows) > CAP:
             last = rows[-1].owner
             self.border = last if self.border is None else min(self.border, last)
-        self.hits += [Hit(row.owner, order, kind, rule, row, prepared.evidence) for row in rows]
+        self.hits += [Hit(row.owner, order, kind, rule, row, evidence) for row in rows]
+
+    def _evidence(self, expression: Expression, *, dated: bool = False) -> Evidence:
+        return Evidence(self.view.moment, expression, dated=dated)
 
     # cases
 
@@ -214,25 +218,25 @@ class Asker:
             by_customer = few and flow.subject in ("contract", "contact")
             where.append((Unindexed(c.stage) if by_customer else c.stage) == stage)
         where += self.scope.limits(flow.subject, c.subject, customer, timed=timed)
-        if self.view.moment.now < self._newest():
-            where.append(c.opened_at <= self.view.now)
+        if self._back():
+            where.append(c.opened_at <= as_of.now(self.view.moment))
         owner = customer if customer is not None else c.subject
         return reader, [owner.label("owner"), c.id.label("case_id"), c.version.label("version")], where
 
-    def _newest(self) -> int:
-        """Cases opened after the moment exist only for a pass that looks back."""
+    def _back(self) -> bool:
+        """Whether there are cases that were opened after the moment: only for a pass that looks back."""
         newest = self.connection.info.get("newest_case")
         if newest is None:
             newest = self.connection.execute(select(func.coalesce(func.max(t.case.c.opened_at), 0))).scalar_one()
             self.connection.info["newest_case"] = newest
-        return int(newest)
+        return self.view.now < int(newest)
 
     def _milestone(self, flow: Flow, stage: Stage | None, milestone: Milestone) -> None:
         guard = milestone.when
         if guard is None:
             return
 
-        def build() -> Question:
+        def build() -> Select[Any]:
             reader, columns, where = self._cases(flow, stage.name if stage is not None else None, guard)
             c: Any = reader.base.c
             m = t.milestone.alias("there")
@@ -241,31 +245,33 @@ class Asker:
             where.append(~exists(select(literal(1)).where(*mine).correlate_except(m)))
             if stage is None:
                 where.append(c.ended.is_(None))
-            return holding(reader, guard, columns, where=where, dated=True)
+            return holding(reader, guard, columns, where=where, dated=True)[0]
 
         place = (flow.name, stage.name if stage is not None else None, milestone.name)
-        self._collect(place, 4, "milestone", milestone, build, timed=guard.timed)
+        evidence = self._evidence(guard, dated=True)
+        self._collect(place, 4, "milestone", milestone, build, timed=guard.timed, evidence=evidence)
 
     def _transition(self, flow: Flow, stage: Stage, way: Transition, number: int) -> None:
         guard = way.guard
         assert guard is not None  # noqa: S101  # asked only where there is one
 
-        def build() -> Question:
+        def build() -> Select[Any]:
             reader, columns, where = self._cases(flow, stage.name, guard)
             if way.approve is not None:
                 c: Any = reader.base.c
                 k = t.task.alias("asked")
                 asked = and_(k.c.case == c.id, k.c.move == f"{way.source}>{way.place}", k.c.opened_at >= c.entered_at)
                 where.append(~exists(select(literal(1)).where(asked).correlate_except(k)))
-            return holding(reader, guard, columns, where=where)
+            return holding(reader, guard, columns, where=where)[0]
 
         kind = "approval" if way.approve is not None else "move"
-        self._collect((flow.name, stage.name, number), 10 + number, kind, way, build, timed=guard.timed)
+        place, evidence = (flow.name, stage.name, number), self._evidence(guard)
+        self._collect(place, 10 + number, kind, way, build, timed=guard.timed, evidence=evidence)
 
     def _field(self, flow: Flow, name: str, value: Expression) -> None:
         """A form's field that csflow fills itself: asked while it is unknown."""
 
-        def build() -> Question:
+        def build() -> Select[Any]:
             reader, columns, where = self._cases(flow, None, value)
             c: Any = reader.base.c
             number = self.view.book.number("field", f"{flow.name}.{name}")
@@ -274,11 +280,11 @@ class Asker:
             computed = Translator(reader).value(value.node)
             unknown = ~exists(select(literal(1)).where(known).correlate_except(v))
             where += [c.ended.is_(None), unknown, computed.is_not(None)]
-            evidence = Evidence(reader, value, dated=False)
-            columns += [computed.label("computed"), *evidence.columns]
-            return select(*columns).select_from(reader.source()).where(*where), evidence
+            columns += [computed.label("computed"), *evidence.columns(reader)]
+            return select(*columns).select_from(reader.source()).where(*where)
 
-        self._collect((flow.name, name), 3, "field", (flow, name), build, timed=value.timed)
+        evidence = self._evidence(value)
+        self._collect((flow.name, name), 3, "field", (flow, name), build, timed=value.timed, evidence=evidence)
 
     def _due(self, flow: Flow) -> None:
         """Deadlines that have passed unmet, and timers that have come."""
@@ -299,14 +305,14 @@ class Asker:
         name = c.c.flow if self.scope.customers is not None else Unindexed(c.c.flow)
         return c, columns, [*mine, name == flow.name, c.c.ended.is_(None)]
 
-    def _late(self, flow: Flow) -> Question:
+    def _late(self, flow: Flow) -> Select[Any]:
         c, columns, mine = self._owned(flow)
         line = t.deadline.alias("d")
-        late = [line.c.due < self.view.now, *_waits(line)]
+        late = [line.c.due < as_of.now(self.view.moment), *_waits(line)]
         statement = select(*columns, line.c.name.label("line"), line.c.run.label("run"), line.c.due.label("due"))
-        return statement.select_from(line.join(c, c.c.id == line.c.case)).where(*late, *mine), None
+        return statement.select_from(line.join(c, c.c.id == line.c.case)).where(*late, *mine)
 
-    def _rung(self, flow: Flow) -> Question:
+    def _rung(self, flow: Flow) -> Select[Any]:
         c, columns, mine = self._owned(flow)
         line, timer = t.deadline.alias("d"), t.timer.alias("w")
         alive = or_(
@@ -320,31 +326,32 @@ class Asker:
                 .correlate_except(line)
             ),
         )  # fmt: skip
-        rung = [timer.c.at < self.view.now, timer.c.fired.is_(None), alive]
+        rung = [timer.c.at < as_of.now(self.view.moment), timer.c.fired.is_(None), alive]
         statement = select(
             *columns, timer.c.id.label("timer"), timer.c.place, timer.c.occurrence, timer.c.at, timer.c.run
         )
-        return statement.select_from(timer.join(c, c.c.id == timer.c.case)).where(*rung, *mine), None
+        return statement.select_from(timer.join(c, c.c.id == timer.c.case)).where(*rung, *mine)
 
     def _dates(self, flow: Flow) -> None:
         """Clocks and dates that deadlines hang on and that are no longer what they were."""
         clock = flow.clock
         if clock is not None:
-            self._collect((flow.name,), 1, "clock", flow, lambda: self._clock(flow, clock), timed=clock.timed)
+            evidence = self._evidence(clock)
+            build = partial(self._clock, flow, clock, evidence)
+            self._collect((flow.name,), 1, "clock", flow, build, timed=clock.timed, evidence=evidence)
         for name, date in flow.dates.items():
             build = partial(self._date, flow, name, date)
             self._collect((flow.name, name), 2, "anchor", flow, build, timed=date.timed)
 
-    def _clock(self, flow: Flow, clock: Expression) -> Question:
+    def _clock(self, flow: Flow, clock: Expression, evidence: Evidence) -> Select[Any]:
         reader, columns, where = self._cases(flow, None, clock)
         c: Any = reader.base.c
         value = Translator(reader).value(clock.node)
         where += [c.ended.is_(None), value.is_not(None), value.is_distinct_from(c.clock)]
-        evidence = Evidence(reader, clock, dated=False)
-        statement = select(*columns, value.label("value"), *evidence.columns).select_from(reader.source())
-        return statement.where(*where), evidence
+        statement = select(*columns, value.label("value"), *evidence.columns(reader)).select_from(reader.source())
+        return statement.where(*where)
 
-    def _date(self, flow: Flow, name: str, date: Expression) -> Question:
+    def _date(self, flow: Flow, name: str, date: Expression) -> Select[Any]:
         lines = [spec.deadline.name for spec in specs(flow) if spec.deadline.due.anchor == name]
         reader, columns, where = self._cases(flow, None, date)
         c: Any = reader.base.c
@@ -357,7 +364,7 @@ class Asker:
         where.append(c.ended.is_(None))
         joined = reader.source().join(line, changed)
         statement = select(*columns, value.label("value"), line.c.name.label("line"), line.c.run.label("run"))
-        return statement.select_from(joined).where(*where), None
+        return statement.select_from(joined).where(*where)
 
     def _stops(self, flow: Flow) -> None:
         """Deadlines whose own `stops_while:` began to hold, or no longer does."""
@@ -367,7 +374,7 @@ class Asker:
                 build = partial(self._stop, flow, name, guard)
                 self._collect((flow.name, name), 2, "stop", name, build, timed=guard.timed)
 
-    def _stop(self, flow: Flow, name: str, guard: Expression) -> Question:
+    def _stop(self, flow: Flow, name: str, guard: Expression) -> Select[Any]:
         reader, columns, where = self._cases(flow, None, guard)
         c: Any = reader.base.c
         holds = Translator(reader).number_of(guard.node)
@@ -382,7 +389,7 @@ class Asker:
         stopping = [stage.name for stage in flow.stages.values() if stage.stops]
         where += [c.ended.is_(None), c.stage.not_in(stopping)]
         statement = select(*columns, holds.label("holds"), line.c.run.label("run"))
-        return statement.select_from(reader.source().join(line, mine)).where(*where), None
+        return statement.select_from(reader.source().join(line, mine)).where(*where)
 
     # openings
 
@@ -392,7 +399,9 @@ class Asker:
         timed = opening.every is not None or flow.again is not None or (opening.when is not None and opening.when.timed)
         timed = timed or (flow.one_per_key is not None and flow.one_per_key.timed)
         place, rule = (flow.name, opening.place), (flow, opening)
-        self._collect(place, 0, "opening", rule, lambda: self._opens(flow, opening, timed=timed), timed=timed)
+        build = partial(self._opens, flow, opening, timed=timed)
+        evidence = Evidence(self.view.moment, opening.when, dated=False)
+        self._collect(place, 0, "opening", rule, build, timed=timed, evidence=evidence)
         if opening.every is None:
             self._collect(place, 0, "rearm", rule, lambda: self._rearm(flow, opening, timed=timed), timed=timed)
 
@@ -405,7 +414,7 @@ class Asker:
         owner = customer if customer is not None else base.id
         return reader, owner, self.scope.limits(flow.subject, base.id, customer, timed=timed)
 
-    def _opens(self, flow: Flow, opening: Opening, *, timed: bool) -> Question:
+    def _opens(self, flow: Flow, opening: Opening, *, timed: bool) -> Select[Any]:
         reader, owner, limits = self._candidates(flow, timed=timed)
         base: Any = reader.base.c
         key = self._key(reader, flow, opening)
@@ -415,15 +424,15 @@ class Asker:
         )
         period = self._period(opening)
         marked = exists(select(literal(1)).where(same, mark.c.period >= period).correlate_except(mark))
-        where = [*limits, base.happened <= self.view.moment.today, ~marked]
+        where = [*limits, base.happened <= as_of.today(self.view.moment), ~marked]
         if flow.again is not None:
             where.append(~self._resting(flow, base, key))
         values = {name: value for name, value in opening.values.items() if isinstance(value, Expression)}
         translator = Translator(reader)
         columns = [owner.label("owner"), base.id.label("subject"), key.label("one_per")]
         columns += [translator.value(value.node).label(f"w_{name}") for name, value in values.items()]
-        columns.append(literal(period).label("period"))
-        return holding(reader, opening.when, columns, where=where)
+        columns.append(period.label("period"))
+        return holding(reader, opening.when, columns, where=where)[0]
 
     def _key(self, reader: Reader, flow: Flow, opening: Opening) -> Column:
         if flow.one_per_key is not None:
@@ -434,25 +443,23 @@ class Asker:
                 return func.coalesce(Translator(reader).value(value.node), literal(""))
             return literal(str(value))
         if opening.every is not None:  # each period's case is its own, open or not
-            return literal(day_text(self._period_begin(opening)))
+            return AsOf(self.view.moment, ("turn_day", *self._every(opening.every)), Text())
         base: Any = reader.base.c
         return base.key  # type: ignore[no-any-return]
 
-    def _period(self, opening: Opening) -> int:
+    def _period(self, opening: Opening) -> Column:
         """The number of the period that `every:` is in; 0 for a rule without."""
         if opening.every is None:
-            return 0
-        unit, many = PERIODS.get(opening.every.unit, "day"), max(int(opening.every.amount), 1)
-        return period_of(self.view.moment.today, unit, self.view.definition.year_starts) // many
+            return literal(0)
+        return AsOf(self.view.moment, ("turn", *self._every(opening.every)), Integer())
 
-    def _period_begin(self, opening: Opening) -> int:
-        assert opening.every is not None  # noqa: S101  # asked only where there is one
-        unit, many = PERIODS.get(opening.every.unit, "day"), max(int(opening.every.amount), 1)
-        return period_span(unit, self._period(opening) * many, self.view.definition.year_starts)[0]
+    def _every(self, every: Length) -> tuple[str, int, int]:
+        """The unit of `every:`, how many of them, and the month in which the project's year starts."""
+        return PERIODS.get(every.unit, "day"), max(int(every.amount), 1), self.view.definition.year_starts
 
     def _resting(self, flow: Flow, base: Any, key: Column) -> Column:
         assert flow.again is not None  # noqa: S101  # asked only where there is one
-        _, reached = self.view.moment.borders(flow.again, until=False, time=True)
+        _, reached = as_of.borders(self.view.moment, flow.again, until=False, time=True)
         k = t.case.alias("rest")
         rests = and_(
             k.c.flow.in_(self.view.book.variants[flow.name]),
@@ -462,7 +469,7 @@ class Asker:
         )
         return exists(select(literal(1)).where(rests).correlate_except(k))
 
-    def _rearm(self, flow: Flow, opening: Opening, *, timed: bool) -> Question:
+    def _rearm(self, flow: Flow, opening: Opening, *, timed: bool) -> Select[Any]:
         """Marks whose guard (or key) no longer holds: the rule may open again."""
         reader, owner, limits = self._candidates(flow, timed=timed)
         base: Any = reader.base.c
@@ -473,7 +480,7 @@ class Asker:
         same = and_(mark.c.subject == base.id, mark.c.flow == flow.name, mark.c.place == opening.place)
         columns = [owner.label("owner"), base.id.label("subject"), mark.c.key.label("one_per")]
         statement = select(*columns).select_from(reader.source().join(mark, same))
-        return statement.where(or_(func.coalesce(holds, 0) == 0, mark.c.key != key), *limits), None
+        return statement.where(or_(func.coalesce(holds, 0) == 0, mark.c.key != key), *limits)
 
 
 def _waits(line: Any) -> list[Column]:
@@ -481,13 +488,19 @@ def _waits(line: Any) -> list[Column]:
     return [line.c.met.is_(None), line.c.missed.is_(None), line.c.dropped == literal_column("0")]
 
 
-def _occupied(stages: list[tuple[str, str]]) -> Question:
+def _occupied(stages: list[tuple[str, str]]) -> Executable:
     """Which stages have a case: one look into the index for each."""
     parts = []
     for flow, stage in stages:
         some = exists(select(literal(1)).where(t.case.c.flow == flow, t.case.c.stage == stage))
         parts.append(select(literal(flow).label("flow"), literal(stage).label("stage")).where(some))
-    return union_all(*parts), None
+    return union_all(*parts)
+
+
+def _occupied_by_few() -> Executable:
+    """The stages that the cases of the chosen customers stand in."""
+    chosen = listed(t.case.c.customer, bindparam("customers", "[]", Text))
+    return select(t.case.c.flow, t.case.c.stage).where(chosen).distinct()
 
 
 def _timed_effects(flow: Flow) -> dict[str, Any]:

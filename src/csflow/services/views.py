@@ -13,6 +13,7 @@ from csflow.flow.moments import Moment
 from csflow.flow.types import WORDS, Type
 from csflow.store import tables as t
 from csflow.store.insertion import insert_into
+from csflow.store.prepared import world_of
 from csflow.store.reading import Book, Reader, case_reader, subject_reader
 from csflow.values import Instant, Zone, day_text, money_text
 
@@ -38,6 +39,13 @@ class View:
     def cases(self, flow: Flow, stage: str | None = None) -> Reader:
         """A reader of one flow's cases."""
         return case_reader(flow.name, flow.subject, self.book, self.moment, stage=stage)
+
+    def world(self, *more: str | bool) -> str:
+        """The name of all that the statements about this view depend on, but for the moment and ``more``."""
+        book = self.book
+        numbers = sorted((*name, number) for name, number in book.ids.items())
+        period = self.moment.period is not None
+        return world_of(self.definition.hash, numbers, sorted(book.stale), sorted(self.moment.unfed), period, *more)
 
     def anchors(self, flow: Flow) -> dict[str, Expression]:
         """The flow's clock and the dates its deadlines hang on, by name."""

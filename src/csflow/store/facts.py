@@ -187,11 +187,7 @@ def _spans(condition: n.Condition) -> Callable[[Reader], Sequence[Column]]:
 
 
 def _ago(node: n.Ago) -> Callable[[Reader], Sequence[Column]]:
-    def ask(reader: Reader) -> Sequence[Column]:
-        _, reached = reader.moment.borders(node.length, until=False, time=True)
-        return [reader.ago(node.fact, reached)]
-
-    return ask
+    return lambda reader: [reader.ago(node.fact, node.length)]
 
 
 def _labelled(columns: Sequence[Sequence[Column]]) -> list[Column]:

@@ -32,7 +32,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from csflow.flow import nodes as n
 from csflow.flow.types import WORDS
-from csflow.values import DAY_US, Length, latest_start
+from csflow.store import as_of
+from csflow.store.as_of import AsOf
+from csflow.values import DAY_US, Length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,15 +184,14 @@ def _const(tr: Translator, node: n.Const) -> Column:
     if isinstance(value, Length) or value is None:
         return cast(null(), Text if node.type.name in WORDS else Double)
     if node.currency is not None and isinstance(value, float):
-        rate = tr.moment.rates.get(node.currency)
-        return cast(null(), Double) if rate is None else literal(value * rate, Double)
+        return AsOf(tr.moment, ("rated", value, node.currency), Double())
     if isinstance(value, float):
         return literal(value, Double)
     return literal(value, Text) if isinstance(value, str) else literal(int(value), BigInteger)
 
 
 def _clockface(tr: Translator, node: n.Clockface) -> Column:
-    return literal(tr.moment.today, Integer) if node.type.name == "date" else literal(tr.moment.now, BigInteger)
+    return as_of.today(tr.moment) if node.type.name == "date" else as_of.now(tr.moment)
 
 
 def _compare(tr: Translator, node: n.Compare) -> Column:
@@ -213,14 +214,15 @@ def _compare(tr: Translator, node: n.Compare) -> Column:
 
 def _elapsed(tr: Translator, node: n.Elapsed) -> Column:
     item = tr.value(node.item)
-    before, reached = tr.moment.borders(node.length, until=node.until, time=node.item.type.name == "time")
+    time = node.item.type.name == "time"
+    before, reached = as_of.borders(tr.moment, node.length, until=node.until, time=time)
     told = _border(node.op, item, before, reached, until=node.until)
     if not n.may_be_never(node.item) or node.until:
         return told
-    return case((item.is_not(None), told), else_=_never(tr, node.op, before, reached))
+    return case((item.is_not(None), told), else_=_never(tr, node, time=time))
 
 
-def _border(op: str, item: Column, before: int, reached: int, *, until: bool) -> Column:
+def _border(op: str, item: Column, before: Column, reached: Column, *, until: bool) -> Column:
     if op == "==":
         return and_(item > before, item <= reached)
     if op == "!=":
@@ -230,35 +232,34 @@ def _border(op: str, item: Column, before: int, reached: int, *, until: bool) ->
     return {">=": item <= reached, ">": item <= before, "<": item > reached, "<=": item > before}[op]
 
 
-def _never(tr: Translator, op: str, before: int, reached: int) -> Column:
-    first, zone, log = tr.reader.first_day(), tr.moment.zone, tr.moment.log_begin
+def _never(tr: Translator, node: n.Elapsed, *, time: bool) -> Column:
+    first, op = tr.reader.first_day(), node.op
 
-    def passed(border: int) -> tuple[Column, bool]:
-        """(the time without it has come, whether the log reaches back that far)."""
-        return first <= zone.day_of(border), log is not None and log <= border
+    def passed(place: int) -> tuple[Column, Column]:
+        """(the time without it has come, TRUE if the log reaches back that far, else unknown)."""
 
-    (at_least, known_least), (more, known_more) = passed(reached), passed(before)
+        def border(kind: str) -> AsOf:
+            return as_of.border(tr.moment, kind, node.length, until=False, time=time, place=place)
+
+        return first <= border("border_day"), case((border("logged") == 1, true()), else_=UNKNOWN)
+
+    (more, known_more), (at_least, known_least) = passed(0), passed(1)
     unknown_first = (first.is_(None), UNKNOWN)
     if op in ("==", "!="):
-        inside = true() if known_least else UNKNOWN
-        arms = [unknown_first, (not_(at_least), false())]
-        arms.append((more, false() if known_more else UNKNOWN))
-        equal = case(*arms, else_=inside)
+        equal = case(unknown_first, (not_(at_least), false()), (more, not_(known_more)), else_=known_least)
         return equal if op == "==" else not_(equal)
     came, known = (at_least, known_least) if op in (">=", "<") else (more, known_more)
-    yes = case(unknown_first, (not_(came), false()), else_=true() if known else UNKNOWN)
+    yes = case(unknown_first, (not_(came), false()), else_=known)
     return yes if op in (">=", ">") else not_(yes)
 
 
 def _within(tr: Translator, node: n.Within) -> Column:
     if tr.moment.period is None:
         return UNKNOWN
-    begin, end = tr.moment.period
-    item = tr.value(node.item)
-    if node.shift is not None:  # x + L >= begin is x > the latest d with d + L <= begin - 1
-        begin, end = latest_start(node.shift, begin - 1) + 1, latest_start(node.shift, end - 1) + 1
-    if node.item.type.name == "time":
-        begin, end = tr.moment.zone.start_of(begin), tr.moment.zone.start_of(end)
+    item, time = tr.value(node.item), node.item.type.name == "time"
+    shift = (node.shift.amount, node.shift.unit) if node.shift is not None else (None, None)
+    size = BigInteger() if time else Integer()
+    begin, end = (AsOf(tr.moment, (place, *shift, time), size) for place in ("begin", "end"))
     inside = and_(item >= begin, item < end)
     return not_(inside) if node.negated else inside
 
@@ -276,7 +277,7 @@ def _isknown(tr: Translator, node: n.IsKnown) -> Column:
 
 def _held(tr: Translator, node: n.Held) -> Column:
     row = tr.reader.span(node.condition)
-    _, reached = tr.moment.borders(node.length, until=False, time=True)
+    _, reached = as_of.borders(tr.moment, node.length, until=False, time=True)
     return case(
         (row.c.truth == 0, false()),
         (row.c.false_until > reached, false()),
@@ -418,15 +419,14 @@ def _group(tr: Translator, parts: tuple[tuple[n.Const, n.Node], ...]) -> tuple[C
 def _span(tr: Translator, node: n.Span) -> Column:
     item = tr.double(node.item)
     if node.item.type.name == "time":
-        days: Column = (literal(float(tr.moment.now), Double) - item) / literal(float(DAY_US), Double)
+        days: Column = (cast(as_of.now(tr.moment), Double) - item) / literal(float(DAY_US), Double)
     else:
-        days = literal(float(tr.moment.today), Double) - item
+        days = cast(as_of.today(tr.moment), Double) - item
     return -days if node.until else days
 
 
 def _ago(tr: Translator, node: n.Ago) -> Column:
-    _, reached = tr.moment.borders(node.length, until=False, time=True)
-    return tr.reader.ago(node.fact, reached)
+    return tr.reader.ago(node.fact, node.length)
 
 
 _CONDITIONS: dict[type[n.Node], Callable[[Translator, Any], Column]] = {

@@ -31,6 +31,7 @@ from sqlalchemy import (
     true,
 )
 
+from csflow.store.importing_cases import find_called
 from csflow.store.insertion import insert_into
 from csflow.store.tables import Big, Id, Real, Word, contact, contract, customer, feature, field_value
 from csflow.store.tables import case as case_table
@@ -124,6 +125,8 @@ class Staging:
             "owner", [("key", Word), ("id", Big), ("customer", Big), ("many", Big), ("starts_on", Big), ("ends", Big)]
         )
         Index("ix_staged_owner_key", self.owner.c.key)
+        self.called = self._table("called", [("kind", Word), ("key", Word), ("id", Big), ("many", Big)])
+        Index("ix_staged_called_key", self.called.c.key)
         self.chunk: ColumnElement[bool] = true()
         self.first_time = False  # the table holds nothing of this source yet
         self.metadata.create_all(connection, checkfirst=False)
@@ -219,7 +222,7 @@ class Staging:
     def analyzed(self) -> None:
         """Tell PostgreSQL how large the staged tables are: it knows nothing of temporary ones by itself."""
         if self.connection.dialect.name == "postgresql":
-            for table in (self.ready, self.owner):
+            for table in (self.ready, self.owner, self.called):
                 self.connection.execute(text(f"analyze {table.name}"))
 
 
@@ -240,6 +243,8 @@ def resolve(staging: Staging, terms: Terms) -> None:
         connection.execute(text("analyze staged_incoming"))
     if "contract" in staging.columns:
         _find_owners(staging)
+    if "case" in staging.columns:
+        find_called(connection, staging.called, staging.incoming)
     chosen = _Resolution(staging, terms)
     values = chosen.values()
     values |= {one.column: staging.incoming.c[one.column] for one in staging.fields}
@@ -312,17 +317,20 @@ class _Resolution:
         self.references.append((name, table.c.id))
 
     def _join_case(self) -> None:
-        """`complaint/C-1/3`: its three parts were staged beside it."""
-        whose = customer.alias("case_customer")
-        cells = self.cells
-        self.source = self.source.outerjoin(whose, whose.c.key == cells.case_subject).outerjoin(
+        """`complaint/C-1/3`: its parts were staged beside it; who `C-1` is hangs on what the flow is about."""
+        called, cells = self.staging.called, self.cells
+        self.source = self.source.outerjoin(
+            called, and_(called.c.kind == cells.case_kind, called.c.key == cells.case_subject)
+        ).outerjoin(
             case_table,
             and_(
                 case_table.c.flow == cells.case_flow,
-                case_table.c.customer == whose.c.id,
+                case_table.c.subject == called.c.id,
                 case_table.c.number == cells.case_number,
             ),
         )
+        several = self._says("say whose contract it is, as FLOW/CUSTOMER/CONTRACT/NUMBER: several customers have", "case")
+        self.problems.append(("case", called.c.many > 1, several))
         missing = and_(cells.case.is_not(None), case_table.c.id.is_(None))
         self.problems.append(("case", missing, self._says("there is no case", "case")))
         self.references.append(("case", case_table.c.id))
@@ -331,6 +339,8 @@ class _Resolution:
     def _check_owner(self) -> None:
         named = next(name for name in ("customer", "contract", "contact", "case") if name in self.staging.columns)
         nobody = self._owner().is_(None)
+        if "case" in self.staging.columns:
+            nobody = and_(nobody, case_table.c.id.is_(None))  # a case may be a colleague's or the vendor's
         self.problems.append((named, nobody, literal("names no customer")))
         for first, second in zip(self.owners, self.owners[1:], strict=False):
             self.problems.append((named, first != second, literal("the row names two different customers")))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, ColumnElement, Text, literal
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -14,16 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection, Table
+    from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that offers ``on_conflict_do_nothing`` and ``on_conflict_do_update`` on this connection's database."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    # Only the one in use: the drivers that come with each cost a start-up.
+    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+    return dialect.insert(table)  # type: ignore[no-any-return]
 
 
 def among(column: ColumnElement[Any], ids: Iterable[int]) -> ColumnElement[bool]:
     """``column IN ids`` with the list as one bind parameter: the same statement for any number of ids."""
-    return column.bool_op("IN")(_Listed(literal(json.dumps(list(ids)), Text)))
+    return listed(column, literal(json.dumps(list(ids)), Text))
+
+
+def listed(column: ColumnElement[Any], text: ColumnElement[str]) -> ColumnElement[bool]:
+    """``column IN`` the numbers of a JSON list."""
+    return column.bool_op("IN")(_Listed(text))
 
 
 class _Listed(FunctionElement[Any]):

@@ -12,9 +12,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from csflow.errors import StoreError
+from csflow.store.tables import metadata
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, MetaData
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -25,6 +26,17 @@ def configuration() -> Config:
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def whole_metadata() -> MetaData:
+    """The tables with the conditions of partial indexes for PostgreSQL too.
+
+    The models name them for SQLite only: naming a second dialect would make every start import it.
+    """
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+    return metadata
 
 
 def head() -> str:

@@ -11,6 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 
 from csflow.errors import CsflowError, StoreError
+from csflow.flow.files import CACHE
+from csflow.store.prepared import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +25,14 @@ MIGRATION_LOCK = 0x63736601  # PostgreSQL advisory lock of whoever creates or up
 
 
 class Store:
-    """An opened database. ``dialect`` is ``sqlite`` or ``postgresql``; ``url`` shows no password when printed."""
+    """An opened database. ``dialect`` is ``sqlite`` or ``postgresql``; ``url`` shows no password when printed.
 
-    def __init__(self, engine: Engine) -> None:
+    ``kept``: statements prepared before, kept in the folder ``cache`` if there is one.
+    """
+
+    def __init__(self, engine: Engine, cache: Path | None = None) -> None:
         self.engine = engine
+        self.kept = Kept(cache)
         self.url: URL = engine.url
         self.dialect: str = engine.dialect.name
 
@@ -91,7 +97,7 @@ def open_store(url: str | None, *, project: Path | None, migrate: bool = False) 
     Without ``url`` it is ``csflow.db`` in the project's folder. Raises StoreError when it cannot be used as it is.
     """
     engine = _engine(_address(url, project))
-    store = Store(engine)
+    store = Store(engine, project / CACHE if project is not None else None)
     try:
         with translated(store.url):
             _check_version(store, migrate=migrate)

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Connection, Row, Select, null, select
+from sqlalchemy import ColumnElement, Row, Select, null, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from csflow.flow import nodes as n
 from csflow.flow.dating import dater
 from csflow.flow.expressions import Expression
+from csflow.flow.moments import Moment
 from csflow.flow.names import CASE_ID
 from csflow.flow.types import BOOLEAN, Fact, Type
 from csflow.store.guards import Translator
@@ -43,26 +44,6 @@ def _plus(element: Unindexed, compiler: Any, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"
 
 
-class Prepared:
-    """A question as the database hears it: building and compiling costs more than asking about a few rows does."""
-
-    __slots__ = ("_compiled", "_text", "evidence")
-
-    def __init__(
-        self, connection: Connection, statement: Select[Any] | CompoundSelect[Any], evidence: Evidence | None
-    ) -> None:
-        self._compiled = statement.compile(connection.engine, compile_kwargs={"render_postcompile": True})
-        self._text = str(self._compiled)
-        self.evidence = evidence
-
-    def ask(self, connection: Connection, **values: Any) -> list[Row[Any]]:
-        """The rows; ``values`` for the bind parameters that change from one time to the next."""
-        compiled = self._compiled
-        bound = dict(compiled.params) | values
-        parameters: Any = tuple(bound[name] for name in compiled.positiontup or ()) if compiled.positional else bound
-        return list(connection.exec_driver_sql(self._text, parameters).all())
-
-
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One fact behind a decision: its name, stored value and type, and when it was measured or stated."""
@@ -74,10 +55,10 @@ class Reason:
 
 
 class Evidence:
-    """The columns that say why an expression is true, and how to read them from a row."""
+    """The columns that say why an expression is true, and how to read them from a row, asked at that moment."""
 
-    def __init__(self, reader: Reader, expression: Expression | None, *, dated: bool) -> None:
-        self._moment = reader.moment
+    def __init__(self, moment: Moment, expression: Expression | None, *, dated: bool) -> None:
+        self._moment, self._dated = moment, dated
         self._node = expression.node if expression is not None else None
         self._facts = expression.facts if expression is not None else ()
         self._held = [x for x in _walk(self._node) if isinstance(x, n.Held)]
@@ -85,17 +66,20 @@ class Evidence:
         self._operands = [item for x in _walk(self._node) if isinstance(x, n.Or) for item in x.items] if dated else []
         self._date = dater(self._node) if dated and self._node is not None else None
         self._place = {fact: i for i, fact in enumerate(self._facts)}
+
+    def columns(self, reader: Reader) -> list[Column]:
+        """The columns, over a reader's rows."""
         translator = Translator(reader)
-        self.columns: list[Column] = []
+        columns: list[Column] = []
         for i, fact in enumerate(self._facts):
-            self.columns += [reader.column(fact).label(f"f{i}"), _measured(reader, fact).label(f"m{i}")]
-            if dated:
-                self.columns.append(reader.happened(fact).label(f"h{i}"))
+            columns += [reader.column(fact).label(f"f{i}"), _measured(reader, fact).label(f"m{i}")]
+            if self._dated:
+                columns.append(reader.happened(fact).label(f"h{i}"))
         for i, held in enumerate(self._held):
             row = reader.span(held.condition)
-            self.columns += [translator.number_of(held).label(f"s{i}"), row.c.since.label(f"t{i}")]
-        self.columns += [translator.value(total).label(f"a{i}") for i, total in enumerate(self._totals)]
-        self.columns += [translator.number_of(item).label(f"o{i}") for i, item in enumerate(self._operands)]
+            columns += [translator.number_of(held).label(f"s{i}"), row.c.since.label(f"t{i}")]
+        columns += [translator.value(total).label(f"a{i}") for i, total in enumerate(self._totals)]
+        return columns + [translator.number_of(item).label(f"o{i}") for i, item in enumerate(self._operands)]
 
     def reasons(self, row: Row[Any]) -> list[Reason]:
         """The facts of this row, as written in the rule."""
@@ -168,11 +152,11 @@ def holding(
     dated: bool = False,
 ) -> tuple[Select[Any], Evidence]:
     """The rows of the reader for which the expression holds, with the columns asked for and the evidence."""
-    evidence = Evidence(reader, expression, dated=dated)
+    evidence = Evidence(reader.moment, expression, dated=dated)
     conditions = list(where)
     if expression is not None:
         conditions.append(Translator(reader).condition(expression.node))
-    statement = select(*columns, *evidence.columns).select_from(reader.source()).where(*conditions)
+    statement = select(*columns, *evidence.columns(reader)).select_from(reader.source()).where(*conditions)
     return statement, evidence
 
 

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from csflow.flow.types import WORDS, Fact
+from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.catalogue import COLUMNS, SUBJECTS
 from csflow.values import parse_length
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from csflow.flow.moments import Moment
     from csflow.flow.nodes import Condition
+    from csflow.values import Length
 
 Column = ColumnElement[Any]
 
@@ -177,7 +179,7 @@ class Reader:
         names_it = and_(
             next_one.c.customer == row.c.customer,
             next_one.c.replaces == row.c.key,
-            next_one.c.happened <= self.moment.today,
+            next_one.c.happened <= as_of.today(self.moment),
         )
         if key == "renewed":
             found = exists(select(literal(1)).select_from(next_one).where(names_it).correlate_except(next_one))
@@ -221,7 +223,7 @@ class Reader:
         row = self._field(fact)
         value = _value(row, fact)
         if fact.fresh is not None:
-            _, reached = self.moment.borders(parse_length(fact.fresh), until=False, time=True)
+            _, reached = as_of.borders(self.moment, parse_length(fact.fresh), until=False, time=True)
             value = case((row.c.stated > reached, value), else_=null())
         return value, case((row.c.happened > 0, row.c.happened), else_=null())
 
@@ -236,7 +238,7 @@ class Reader:
             .where(
                 latest.c.customer == self.subjects["customer"],
                 _flow_is(latest.c.flow, self.book.variants[name]),
-                latest.c.opened_at <= self.moment.now,
+                latest.c.opened_at <= as_of.now(self.moment),
             )
             .order_by(latest.c.opened_at.desc(), latest.c.number.desc(), latest.c.key.desc(), latest.c.id.desc())
             .limit(1)
@@ -270,7 +272,9 @@ class Reader:
         )
         late = exists(
             select(literal(1))
-            .where(open_task.c.case == row.c.id, open_task.c.done_at.is_(None), open_task.c.due < self.moment.now)
+            .where(
+                open_task.c.case == row.c.id, open_task.c.done_at.is_(None), open_task.c.due < as_of.now(self.moment)
+            )
             .correlate_except(open_task)
         )
         return case((row.c.id.is_(None), null()), (or_(missed, late), 1), else_=0)
@@ -307,7 +311,7 @@ class Reader:
             k.c.customer == self.subjects["customer"] if "customer" in self.subjects else k.c.subject == self._own_id(),
             _flow_is(k.c.flow, self.book.variants[flow]),
             k.c.ended.is_(None),
-            k.c.opened_at <= self.moment.now,
+            k.c.opened_at <= as_of.now(self.moment),
         )
         return select(func.count()).where(mine).correlate_except(k).scalar_subquery()
 
@@ -316,7 +320,7 @@ class Reader:
 
     def _last(self, fact: Fact) -> Column:
         a = t.activity.alias("ac")
-        conditions = [a.c.at <= self.moment.now]
+        conditions = [a.c.at <= as_of.now(self.moment)]
         if fact.owner.removeprefix("each:") == "contact":
             contact = self.base.c.id if fact.owner.startswith("each:") else self.subject("contact")
             conditions.append(a.c.contact == contact)
@@ -341,8 +345,9 @@ class Reader:
             ("span", condition.key), t.span, lambda row: and_(row.c.condition == number, row.c.subject == subject)
         )
 
-    def ago(self, fact: Fact, until: int) -> Column:
-        """The metric as it was known at an instant."""
+    def ago(self, fact: Fact, length: Length) -> Column:
+        """The metric as it was known a length before now."""
+        _, until = as_of.borders(self.moment, length, until=False, time=True)
         log = t.measurement_log.alias("lg")
         mine = and_(
             log.c.metric == self.book.number("metric", fact.key),
@@ -367,13 +372,13 @@ class Reader:
         statement = select().where(mine)
         if thing in self.book.variants:
             statement = statement.where(
-                _flow_is(row.c.flow, self.book.variants[thing]), row.c.opened_at <= self.moment.now
+                _flow_is(row.c.flow, self.book.variants[thing]), row.c.opened_at <= as_of.now(self.moment)
             )
             return inner, statement, [row.c.opened_at, row.c.number, row.c.key, row.c.id]
         if thing == "activity":
-            return inner, statement.where(row.c.at <= self.moment.now), [row.c.at, row.c.ref, row.c.id]
+            return inner, statement.where(row.c.at <= as_of.now(self.moment)), [row.c.at, row.c.ref, row.c.id]
         order = [row.c.starts_on, row.c.key] if thing == "contract" else [row.c.happened, row.c.key]
-        return inner, statement.where(row.c.happened <= self.moment.today), order
+        return inner, statement.where(row.c.happened <= as_of.today(self.moment)), order
 
 
 def _flow_is(column: Column, names: tuple[str, ...]) -> Column:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Column,
     Double,
@@ -21,7 +22,6 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
@@ -37,8 +37,8 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 # SQLite's STRICT tables know INTEGER, REAL and TEXT only; in PostgreSQL text is compared byte by byte, as in SQLite.
 Big = BigInteger().with_variant(Integer, "sqlite")
-Real: TypeEngine[float] = Double().with_variant(sqlite.REAL, "sqlite")
-Word = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Real: TypeEngine[float] = Double().with_variant(REAL, "sqlite")
+Word = Text().with_variant(Text(collation="C"), "postgresql")
 STRICT: dict[str, Any] = {"sqlite_strict": True}
 CLUSTERED: dict[str, Any] = {"sqlite_strict": True, "sqlite_with_rowid": False}
 
@@ -196,7 +196,6 @@ usage = Table(
         "ref",
         unique=True,
         sqlite_where=Column("ref", Word).isnot(None),
-        postgresql_where=Column("ref", Word).isnot(None),
     ),
     Index(
         "uq_usage_natural",
@@ -206,7 +205,6 @@ usage = Table(
         "source",
         unique=True,
         sqlite_where=Column("ref", Word).is_(None),
-        postgresql_where=Column("ref", Word).is_(None),
     ),
     Index(None, "day", "customer"),
     Index(None, "customer", "day"),
@@ -393,7 +391,6 @@ case = Table(
         "key",
         unique=True,
         sqlite_where=Column("ended", Word).is_(None),
-        postgresql_where=Column("ended", Word).is_(None),
     ),
     Index("ix_case_stage", "flow", "stage", "subject", "customer", "stay", "version"),  # all that most questions read
     Index(None, "customer", "flow", "opened_at"),
@@ -449,7 +446,6 @@ deadline = Table(
         "ix_deadline_due",
         "due",
         sqlite_where=text("missed IS NULL AND met IS NULL AND dropped = 0"),
-        postgresql_where=text("missed IS NULL AND met IS NULL AND dropped = 0"),
     ),
     **CLUSTERED,
 )
@@ -466,7 +462,7 @@ timer = Table(  # effects to come: reminders before, escalations after, repeats
     Column("at", Big, nullable=False),
     Column("fired", Big),
     UniqueConstraint("case", "place", "run", "occurrence"),
-    Index("ix_timer_waiting", "at", sqlite_where=text("fired IS NULL"), postgresql_where=text("fired IS NULL")),
+    Index("ix_timer_waiting", "at", sqlite_where=text("fired IS NULL")),
     **STRICT,
 )
 
@@ -495,7 +491,6 @@ task = Table(
         "name",
         unique=True,
         sqlite_where=Column("done_at", Big).is_(None),
-        postgresql_where=Column("done_at", Big).is_(None),
     ),
     Index(None, "role", "due"),
     **STRICT,
@@ -535,7 +530,6 @@ inbox = Table(  # triggers that were imported or said by effects: handled by the
         "ix_inbox_pending",
         "at",
         sqlite_where=Column("handled", Big).is_(None),
-        postgresql_where=Column("handled", Big).is_(None),
     ),
     **STRICT,
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from csflow.store.tables import metadata
+from csflow.store.migrating import whole_metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=whole_metadata(),
     transaction_per_migration=False,
 )
 context.run_migrations()

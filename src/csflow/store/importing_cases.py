@@ -1,0 +1,36 @@
+"""Whom a case's name speaks of: `renewal/C-1/K-1/2` is about a contract, `complaint/C-1/3` about a customer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, insert, literal, select
+
+from csflow.store import tables as t
+from csflow.store.names import subject_name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
+
+KINDS = ("customer", "contract", "contact", "person", "organisation")
+
+
+def find_called(connection: Connection, called: Table, incoming: Table) -> None:
+    """Fill ``called`` (kind, key, id, many) with the subjects that staged names of cases may mean, as people write them.
+
+    A contract is `CUSTOMER/CONTRACT`; its own id alone stands for it too, and several customers may have that id
+    (``many``).
+    """
+    staged = incoming.c
+    for kind in KINDS:
+        table: Any = getattr(t, kind)
+        flows = select(staged.case_flow).where(staged.case_kind == kind)
+        subjects = select(t.case.c.subject).where(t.case.c.flow.in_(flows))
+        whose = table.c.id.in_(subjects)
+        ways = [table.c.key, subject_name(kind, table)] if kind == "contract" else [table.c.key]
+        for key in ways:  # the first that is found stands, as by hand
+            words = select(staged.case_subject).where(staged.case_kind == kind)
+            known = select(called.c.key).where(called.c.kind == kind)
+            rows = select(key.label("key"), table.c.id).where(whose, key.in_(words), key.not_in(known)).subquery()
+            found = select(literal(kind), rows.c.key, func.min(rows.c.id), func.count()).group_by(rows.c.key)
+            connection.execute(insert(called).from_select(["kind", "key", "id", "many"], found))
