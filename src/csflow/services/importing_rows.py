@@ -30,6 +30,7 @@ EXTRA = {
     "first_stage": "text",
     "case_flow": "key",
     "case_subject": "key",
+    "case_kind": "key",
     "case_number": "date",
 }
 
@@ -44,6 +45,7 @@ class Rows:
         self.fillings = [*plan.fillings.values(), *plan.fields.values()]
         self.numbered = self.kind.numbered and "id" not in plan.fillings and self.kind.name != "usage"
         self.first = {name: flow.first for name, flow in definition.flows.items()}
+        self.about = {name: flow.subject for name, flow in definition.flows.items()}
         self.asked = _asked(definition) if self.kind.name == "case" else frozenset()
 
     @property
@@ -60,7 +62,7 @@ class Rows:
         if self.kind.name == "case":
             added += ["moved_fields", "first_stage"]
         if "case" in mapped:
-            added += ["case_flow", "case_subject", "case_number"]
+            added += ["case_flow", "case_kind", "case_subject", "case_number"]
         return mapped | {name: EXTRA[name] for name in added}
 
     @property
@@ -175,6 +177,7 @@ class Rows:
             parts = [_case_parts(said) for said in found["case"]]
             for place, name in enumerate(("case_flow", "case_subject", "case_number")):
                 found[name] = [part[place] for part in parts]
+            found["case_kind"] = [self.about.get(flow or "", "customer") for flow in found["case_flow"]]
         if self.kind.table.name == "inbox":
             self._gather(found, rows)
 

@@ -329,7 +329,9 @@ class _Resolution:
                 case_table.c.number == cells.case_number,
             ),
         )
-        several = self._says("say whose contract it is, as FLOW/CUSTOMER/CONTRACT/NUMBER: several customers have", "case")
+        several = self._says(
+            "say whose contract it is, as FLOW/CUSTOMER/CONTRACT/NUMBER: several customers have", "case"
+        )
         self.problems.append(("case", called.c.many > 1, several))
         missing = and_(cells.case.is_not(None), case_table.c.id.is_(None))
         self.problems.append(("case", missing, self._says("there is no case", "case")))
@@ -338,7 +340,7 @@ class _Resolution:
 
     def _check_owner(self) -> None:
         named = next(name for name in ("customer", "contract", "contact", "case") if name in self.staging.columns)
-        nobody = self._owner().is_(None)
+        nobody: ColumnElement[bool] = self._owner().is_(None)
         if "case" in self.staging.columns:
             nobody = and_(nobody, case_table.c.id.is_(None))  # a case may be a colleague's or the vendor's
         self.problems.append((named, nobody, literal("names no customer")))

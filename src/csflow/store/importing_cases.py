@@ -16,7 +16,7 @@ KINDS = ("customer", "contract", "contact", "person", "organisation")
 
 
 def find_called(connection: Connection, called: Table, incoming: Table) -> None:
-    """Fill ``called`` (kind, key, id, many) with the subjects that staged names of cases may mean, as people write them.
+    """Fill ``called`` (kind, key, id, many) with the subjects that staged names of cases mean, as people write them.
 
     A contract is `CUSTOMER/CONTRACT`; its own id alone stands for it too, and several customers may have that id
     (``many``).
