@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import multiprocessing
 import os
 import shutil
@@ -15,6 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
+import running
+import state_hash
 from sqlalchemy import event
 
 from csflow.errors import LockedError, StoreError, UsageError
@@ -23,16 +24,6 @@ from csflow.store.locking import pass_lock
 HERE = Path(__file__).parent
 FULL = os.environ.get("CSFLOW_THOROUGH") == "1"
 
-
-def _beside(name: str):
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-running = _beside("running")
-state_hash = _beside("state_hash")
 
 FIRST, SECOND = "2024-03-31", "2024-04-30"
 FILES = ("accounts", "subscriptions", "feature_usage", "support_tickets", "churn_events", "churn_words")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import random
 import shutil
-import sys
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
 import pytest
+import running
+import state_hash
 from sqlalchemy import text
 
 from csflow.services import advance as advance_module
@@ -38,17 +38,6 @@ FULL = os.environ.get("CSFLOW_THOROUGH") == "1"
 CUSTOMERS, WEEKS = (500, 105) if FULL else (60, 26)
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the published data is not here (../shared/data/ravenstack)")
-
-
-def _beside(name: str):
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-running = _beside("running")
-state_hash = _beside("state_hash")
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:

@@ -4,13 +4,12 @@ renamed by script, the same customers move on the same days."""
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import running
 
 from csflow.flow.building import build
 from csflow.values import day, day_text
@@ -21,16 +20,6 @@ KINDS = ("customer", "contract", "contact", "person", "organisation")
 NOT_RUN = ("tests", "reports", "goals", "retention", "plan")
 FIRST = "2026-01-11"
 WEEKS = 16
-
-
-def _beside(name: str):
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-running = _beside("running")
 
 
 def new(name: str) -> str:

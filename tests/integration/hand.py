@@ -98,6 +98,7 @@ class Hand:
     def __init__(self, database: str, folder: Any) -> None:
         files = {"csflow": PROJECT, "care": CARE, "complaint": COMPLAINT, "renewal": RENEWAL, "greeting": GREETING}
         files["program"] = PROGRAM
+        folder.mkdir()
         for name, text in files.items():
             (folder / f"{name}.yaml").write_text(text, "utf-8")
         self.folder = folder

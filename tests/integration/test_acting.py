@@ -6,7 +6,7 @@ import json
 import threading
 
 import pytest
-from hand import Hand, at
+from hand import at
 from sqlalchemy import insert, select
 
 from csflow.errors import RefusedError, UsageError
@@ -16,13 +16,9 @@ from csflow.store.touching import ADVANCE, MEASURE
 
 
 @pytest.fixture
-def hand(database, tmp_path):
-    folder = tmp_path / "project"
-    folder.mkdir()
-    opened = Hand(database, folder)
-    opened.customer(csm="li")
-    yield opened
-    opened.store.close()
+def hand(hand):
+    hand.customer(csm="li")
+    return hand
 
 
 # Opening ------------------------------------------------------------------------------------------------------

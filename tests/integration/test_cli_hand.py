@@ -6,20 +6,10 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from hand import Hand
 from sqlalchemy import select
 
 from csflow.cli import main
 from csflow.store import tables as t
-
-
-@pytest.fixture
-def hand(database, tmp_path):
-    folder = tmp_path / "project"
-    folder.mkdir()
-    opened = Hand(database, folder)
-    yield opened
-    opened.store.close()
 
 
 @pytest.fixture

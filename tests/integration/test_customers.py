@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hand import MONDAY, Hand, at
+from hand import MONDAY, at
 from sqlalchemy import insert, select, update
 
 from csflow.errors import RefusedError, UsageError
@@ -17,15 +17,6 @@ from csflow.store import tables as t
 from csflow.store.names import name_id
 from csflow.store.touching import ADVANCE, MEASURE
 from csflow.values import day
-
-
-@pytest.fixture
-def hand(database, tmp_path):
-    folder = tmp_path / "project"
-    folder.mkdir()
-    opened = Hand(database, folder)
-    yield opened
-    opened.store.close()
 
 
 def enter(hand, key="C-1", act=None, roles=None, **fields):

@@ -5,20 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from shop import Shop, at
+from shop import at
 from sqlalchemy import event, func, select
 
 from csflow.errors import UsageError
 from csflow.services.advance import Request, advance
 from csflow.services.explain import Asked, explain, explain_case, foresee
 from csflow.store import tables as t
-
-
-@pytest.fixture
-def shop(database, tmp_path):
-    opened = Shop(database, tmp_path / "shop")
-    yield opened
-    opened.close()
 
 
 def way(case, target):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
 
+import population
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -20,16 +18,6 @@ from csflow.store.guards import Translator
 from csflow.store.opening import open_store
 from csflow.store.reading import case_reader, subject_reader
 from csflow.values import Length
-
-
-def _beside(name: str):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-population = _beside("population")
 
 OUTER = {
     "number": ("usage.hours", "customer.nps", "customer.beds", "customer.contracts", "open.renewal", "open.complaint"),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from shop import Shop, at
+from shop import at
 
 from csflow.cli import main
 from csflow.errors import UsageError
@@ -14,17 +14,15 @@ from csflow.services.history import history
 
 
 @pytest.fixture
-def shop(database, tmp_path):
-    opened = Shop(database, tmp_path / "shop")
-    opened.customer("C-1", beds=12.0, vip=1.0)
-    opened.run("2026-01-05")
-    opened.visit("C-1", "2026-01-06")
-    opened.run("2026-01-07")
-    opened.say("C-1", "complain", "2026-01-08")
-    opened.say("C-1", "cancel", "2026-01-08", fields='{"cause": [null, "price"]}')
-    opened.run("2026-01-09")
-    yield opened
-    opened.close()
+def shop(shop):
+    shop.customer("C-1", beds=12.0, vip=1.0)
+    shop.run("2026-01-05")
+    shop.visit("C-1", "2026-01-06")
+    shop.run("2026-01-07")
+    shop.say("C-1", "complain", "2026-01-08")
+    shop.say("C-1", "cancel", "2026-01-08", fields='{"cause": [null, "price"]}')
+    shop.run("2026-01-09")
+    return shop
 
 
 def told(shop, target="C-1", **more):

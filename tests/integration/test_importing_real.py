@@ -61,13 +61,6 @@ COMPLAINTS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def desk(database, tmp_path):
-    store = open_store(database, project=None)
-    yield Desk(store, tmp_path)
-    store.close()
-
-
 def raven(name):
     return DATA / "ravenstack" / f"ravenstack_{name}.csv"
 

@@ -6,19 +6,12 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from shop import Shop, at
+from shop import at
 from sqlalchemy import event
 
 from csflow.cli import main
 from csflow.errors import UsageError
 from csflow.services.status import status
-
-
-@pytest.fixture
-def shop(database, tmp_path):
-    opened = Shop(database, tmp_path / "shop")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ from csflow.store.tables import customer, meta, run, touched
 from csflow.store.touching import ADVANCE, MEASURE, last_pass, touch, touch_when_visible
 
 
-@pytest.fixture
-def store(database):
-    opened = open_store(database, project=None)
-    yield opened
-    opened.close()
-
-
 def test_first_use_makes_the_tables_at_the_newest_version(store):
     with store.reading() as connection:
         assert connection.execute(text("select version_num from alembic_version")).scalars().all() == [SCHEMA]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hand import MONDAY, Hand, at
+from hand import MONDAY, at
 from sqlalchemy import select
 
 from csflow.errors import RefusedError, UsageError
@@ -12,14 +12,10 @@ from csflow.store import tables as t
 
 
 @pytest.fixture
-def hand(database, tmp_path):
-    folder = tmp_path / "project"
-    folder.mkdir()
-    opened = Hand(database, folder)
-    opened.customer(csm="li")
-    opened.open()
-    yield opened
-    opened.store.close()
+def hand(hand):
+    hand.customer(csm="li")
+    hand.open()
+    return hand
 
 
 def finish(hand, task, act=None, outcome="done", comment=None, case="care/C-1/1"):
