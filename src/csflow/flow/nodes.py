@@ -18,12 +18,30 @@ if TYPE_CHECKING:
     from csflow.values import Length
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Node:
-    """A part of an expression and its type."""
+    """A part of an expression and its type.
+
+    Comparing, hashing and showing are written once here, not generated for each kind: that would cost every start.
+    """
 
     type: Type
     at: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        kind: Any = type(self)
+        told = ", ".join(f"{name}={value!r}" for name, value in zip(_names(kind), self._values(), strict=True))
+        return f"{type(self).__name__}({told})"
+
+    def _values(self) -> tuple[Any, ...]:
+        kind: Any = type(self)  # mypy takes the hash of its instances for that of the class
+        return tuple(getattr(self, name) for name in _names(kind))
 
     def parts(self) -> Iterator[Node]:
         """The nodes directly below, in the order they are written."""
@@ -51,7 +69,7 @@ def _nodes(value: object) -> Iterator[Node]:
             yield from _nodes(item)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Const(Node):
     """A constant; ``currency`` is set for money of another currency, converted at the moment's rate."""
 
@@ -64,40 +82,40 @@ class Const(Node):
         return float(self.value) if isinstance(self.value, int | float) else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Read(Node):
     """A fact."""
 
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Clockface(Node):
     """``today`` (a date) or ``now`` (a time)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Not(Node):
     """Kleene negation."""
 
     item: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class And(Node):
     """Kleene conjunction."""
 
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Or(Node):
     """Kleene disjunction."""
 
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Compare(Node):
     """``== != < <= > >=`` of two values of one type; aggregates on either side compare as ranges."""
 
@@ -106,7 +124,7 @@ class Compare(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Elapsed(Node):
     """``since(item) op length`` or, with ``until``, ``until(item) op length``: item ± length against the moment."""
 
@@ -116,7 +134,7 @@ class Elapsed(Node):
     until: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Span(Node):
     """``since(x)`` or ``until(x)`` not compared: in days, with a fraction for a time; only a metric may be one."""
 
@@ -124,7 +142,7 @@ class Span(Node):
     until: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OneOf(Node):
     """``item in (…)``; unknown when the item is."""
 
@@ -133,7 +151,7 @@ class OneOf(Node):
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Within(Node):
     """``item in period``; ``shift`` is a length added to the item first."""
 
@@ -142,7 +160,7 @@ class Within(Node):
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class IsKnown(Node):
     """``item is known`` / ``is unknown``: never unknown itself."""
 
@@ -150,7 +168,7 @@ class IsKnown(Node):
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Arithmetic(Node):
     """``+ - * /`` on numbers; division by zero is unknown."""
 
@@ -159,7 +177,7 @@ class Arithmetic(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Shift(Node):
     """A date or time plus (or minus) a length of whole days, or of hours and minutes for a time."""
 
@@ -168,7 +186,7 @@ class Shift(Node):
     minus: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DaysBetween(Node):
     """Whole days from ``start`` to ``end`` (negative when end is earlier)."""
 
@@ -176,7 +194,7 @@ class DaysBetween(Node):
     end: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Default(Node):
     """The item, or the fallback where it is unknown."""
 
@@ -184,7 +202,7 @@ class Default(Node):
     fallback: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Extreme(Node):
     """``min`` or ``max``; unknown when any item is."""
 
@@ -192,7 +210,7 @@ class Extreme(Node):
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Quarter(Node):
     """The quarter (1–4) of the fiscal year that a date falls in."""
 
@@ -200,7 +218,7 @@ class Quarter(Node):
     year_starts: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Aggregate(Node):
     """``count sum average first last`` over the things of the same subject for which ``cond`` holds."""
 
@@ -219,7 +237,7 @@ class Condition:
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Held(Node):
     """``has_been(condition, length)``."""
 
@@ -227,14 +245,14 @@ class Held(Node):
     length: Length
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FirstTime(Node):
     """``first_time(condition)``: the earliest recorded moment it held."""
 
     condition: Condition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ago(Node):
     """A metric as it was known a length ago."""
 
@@ -242,14 +260,14 @@ class Ago(Node):
     length: Length
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Recorded(Node):
     """When a fact was last stated, even with the same value."""
 
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Choose(Node):
     """The word of the first condition that holds; an unknown one before it makes the answer unknown,
     unless every answer still possible is the same.
@@ -259,7 +277,7 @@ class Choose(Node):
     otherwise: Const
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Points(Node):
     """A word's points; unknown for a word without."""
 
@@ -267,7 +285,7 @@ class Points(Node):
     points: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Weighted(Node):
     """A weighted mean of parts 0–100 in groups; unknown parts give their weight to the known ones of their group.
 

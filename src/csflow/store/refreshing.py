@@ -36,6 +36,8 @@ def refresh(connection: Connection, today: Day, queue: int, zone: Zone, *, every
     """Bring customers up to date whose contracts or answers changed, or for whom a border has come."""
     passed = select(t.customer.c.id).where(t.customer.c.next_change <= today)
     touch(connection, "customer", passed, queues=BOTH)
+    if not everyone and connection.execute(waiting(queue, today).limit(1)).first() is None:
+        return
     _answers(connection, today, queue, zone, everyone=everyone)
     refresh_contracts(connection, today, None if everyone else waiting(queue, today))
 
