@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from csflow.errors import RefusedError, UsageError
+from csflow.errors import RefusedError, StoreError, UsageError
 from csflow.flow.machine import FlowMachine
 from csflow.services import deadlines, effects, moving, triggers
 from csflow.services.changed import unpin
@@ -22,6 +22,7 @@ from csflow.services.stating import Stored, plain, stored_fields
 from csflow.services.views import number_names, see
 from csflow.services.work import CaseRow, Work
 from csflow.store import tables as t
+from csflow.store.collisions import collided, told_in_one_line
 from csflow.store.guards import Translator
 from csflow.store.names import subject_names
 from csflow.store.refreshing import refresh_contracts, sync_people
@@ -59,7 +60,11 @@ class Word:
 
 @contextmanager
 def acting(store: Store, definition: Definition, act: Act) -> Iterator[Work]:
-    """One transaction in which a person does something; taken back when it is a dry run or something is refused."""
+    """One transaction in which a person does something; taken back when it is a dry run or something is refused.
+
+    RefusedError where somebody else entered the same customer or case meanwhile; any other row that the database
+    refuses is a mistake of ours, and a StoreError that says so.
+    """
     try:
         with store.trial() if act.dry_run else store.writing() as connection:
             number_names(connection, definition)
@@ -74,8 +79,11 @@ def acting(store: Store, definition: Definition, act: Act) -> Iterator[Work]:
             unpin(connection, definition)
             machines = {name: FlowMachine(flow) for name, flow in definition.flows.items()}
             yield Work(connection, view, machines, act.actor, act.recorded)
-    except IntegrityError:
-        raise RefusedError("somebody else did the same at this moment: look, and try again") from None
+    except IntegrityError as error:
+        if collided(error):
+            raise RefusedError("somebody else did the same at this moment: look, and try again") from None
+        said = told_in_one_line(error)
+        raise StoreError(f"nothing was written: the database refuses it ({said}). This is a bug of csflow") from error
 
 
 def trigger(store: Store, definition: Definition, act: Act, word: Word) -> dict[str, Any]:
