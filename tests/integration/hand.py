@@ -83,6 +83,8 @@ flow: program
 subject: organisation
 stages: {prepare: {transitions: {mature: {trigger: grown}}}, mature: good}
 """
+FILES = {"csflow": PROJECT, "care": CARE, "complaint": COMPLAINT, "renewal": RENEWAL, "greeting": GREETING,
+         "program": PROGRAM}  # fmt: skip
 ZONE = Zone("Europe/Berlin")
 MONDAY = day("2026-03-02")
 
@@ -93,11 +95,9 @@ def at(days: int, hour: int = 12) -> int:
 
 
 class Hand:
-    """The project, opened on a database, with short words for what the tests do again and again."""
+    """The project (or another one of `files`), opened on a database, with short words for what the tests do again and again."""
 
-    def __init__(self, database: str, folder: Any) -> None:
-        files = {"csflow": PROJECT, "care": CARE, "complaint": COMPLAINT, "renewal": RENEWAL, "greeting": GREETING}
-        files["program"] = PROGRAM
+    def __init__(self, database: str, folder: Any, files: dict[str, str] = FILES) -> None:
         folder.mkdir()
         for name, text in files.items():
             (folder / f"{name}.yaml").write_text(text, "utf-8")

@@ -216,7 +216,7 @@ def _words(work: Work, due: Wanted) -> None:
 
 
 def _open(work: Work, due: Wanted) -> None:
-    """Open cases of other flows for the same subject; one that is open already gets the fields."""
+    """Open cases of other flows for the same subject; where one of the same key is open, it stays as it is."""
     wanted = []
     for one, values in due:
         if one.effect.verb != "open":
