@@ -22,7 +22,8 @@ class Moment:
     """Everything outside the facts that an expression may depend on.
 
     ``log_begin`` is when csflow's own log of activities begins; ``rates`` the units of the project's currency for one
-    minor unit of another; ``unfed`` the things whose import never ran; ``period`` a half-open span of days.
+    minor unit of another; ``unfed`` the things whose import never ran; ``period`` a half-open span of days; ``stale``
+    the metrics that are unknown now, because their source is silent or they are older than their `fresh:`.
     """
 
     now: Instant
@@ -32,6 +33,7 @@ class Moment:
     rates: dict[str, float] = field(default_factory=dict)
     unfed: frozenset[str] = frozenset()
     period: tuple[Day, Day] | None = None
+    stale: frozenset[str] = frozenset()
     _borders: dict[tuple[Length, bool, bool], tuple[int, int]] = field(default_factory=dict, compare=False)
 
     @property
@@ -58,7 +60,8 @@ class Moment:
         ``now``, ``today``; ``border`` (amount, unit, until, time, place in `borders`) and, of the same, ``border_day``
         and ``logged`` (whether the log of activities reaches back to it); ``rated`` (amount, currency), None without a
         rate; ``begin`` and ``end`` (shift's amount and unit or None, time) of the period; ``turn`` and ``turn_day``
-        (unit, many, first month of the year): the number of the current stretch of periods, and its first day's text.
+        (unit, many, first month of the year): the number of the current stretch of periods, and its first day's text;
+        ``fresh`` (metric, its number): the number, or -1 (of nothing) while it is stale.
         """
         return _CONSTANTS[str(recipe[0])](self, *recipe[1:])
 
@@ -136,6 +139,7 @@ _CONSTANTS: dict[str, Callable[..., int | float | str | None]] = {
     "rated": Moment._rated,  # noqa: SLF001
     "begin": lambda moment, *what: moment._of_period(0, *what),  # noqa: SLF001
     "end": lambda moment, *what: moment._of_period(1, *what),  # noqa: SLF001
+    "fresh": lambda moment, metric, number: -1 if metric in moment.stale else number,
     "turn": Moment._turn,  # noqa: SLF001
     "turn_day": Moment._turn_day,  # noqa: SLF001
 }

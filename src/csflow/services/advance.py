@@ -554,7 +554,7 @@ class _Application:
 
 def _other_unknowns(connection: Connection, view: View) -> bool:
     """Whether other metrics or things are unknown as a whole than at the last pass: then every case is asked."""
-    now = json.dumps([sorted(view.book.stale), sorted(view.moment.unfed)])
+    now = json.dumps([sorted(view.moment.stale), sorted(view.moment.unfed)])
     before = connection.execute(select(t.meta.c.value).where(t.meta.c.key == UNKNOWNS)).scalar()
     if now == (before or "[[], []]"):
         return False

@@ -42,7 +42,7 @@ class Doubts:
         row = self.measured.get(self.view.book.number("metric", fact.key))
         if metric is None or row is None:
             return "never measured"
-        if fact.key in self.view.book.stale:
+        if fact.key in self.view.moment.stale:
             return self._stale(fact.key)
         if stated is not None:
             inputs = f", from {', '.join(metric.reads)}" if metric.reads else ""
@@ -59,7 +59,7 @@ class Doubts:
             return f"its source is silent: no value since {zone.text(row.at)}"
         if row is not None and metric.fresh is not None and row.at <= zone.latest_start(metric.fresh, self.view.now):
             return f"measured {zone.text(row.at)}, which is longer ago than {length_text(metric.fresh)}"
-        source = next((read for read in metric.reads if read in self.view.book.stale), None)
+        source = next((read for read in metric.reads if read in self.view.moment.stale), None)
         return f"it is computed from {source}: {self._stale(source)}" if source is not None else "too old"
 
     def _field(self, fact: Fact, facts: Facts, stated: Instant | None) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -16,6 +17,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    Executable,
+    Insert,
     Integer,
     MetaData,
     Select,
@@ -25,7 +28,6 @@ from sqlalchemy import (
     case,
     cast,
     delete,
-    exists,
     func,
     insert,
     literal,
@@ -36,15 +38,17 @@ from sqlalchemy import (
 )
 
 from csflow.flow.definition import Definition, Metric
-from csflow.flow.nodes import Ago
+from csflow.flow.nodes import Ago, Condition
 from csflow.flow.types import WORDS
 from csflow.hookspecs import Batch, Provider, Usage, Window
 from csflow.services.views import View, measures, number_names, see, stale
+from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into
 from csflow.store.names import subject_name
 from csflow.store.opening import Store
+from csflow.store.prepared import Kept
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, MEASURE
 from csflow.values import Instant, Length, Zone, latest_start, parse_length
@@ -100,17 +104,19 @@ def measure(
         view, last_measures = see(connection, definition, now), measures(connection)
     for metric in _ordered(definition):
         with store.writing() as connection:
-            _one(connection, view, metric, providers, outcome, full=full or backwards)
+            _one(connection, view, metric, providers, outcome, full=full or backwards, kept=store.kept)
         number = view.book.number("metric", metric.name)
-        if metric.name in view.book.stale and metric.name not in outcome.unmeasured:
+        if metric.name in view.moment.stale and metric.name not in outcome.unmeasured:
             last_measures[number] = (now, False)
-            view = replace(view, book=replace(view.book, stale=stale(definition, view.book.ids, last_measures, now)))
+            moment = replace(view.moment, stale=stale(definition, view.book.ids, last_measures, now))
+            view = replace(view, moment=moment)
     with store.writing() as connection:
         view = see(connection, definition, now)
         for condition in definition.conditions.values():
-            _watch(connection, view, condition, everyone=full or backwards)
+            _watch(connection, view, condition, store.kept, everyone=full or backwards)
         connection.execute(delete(t.touched).where(t.touched.c.queue == CLAIMED))
         connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
+    store.kept.save()
     return outcome
 
 
@@ -186,6 +192,7 @@ def _one(
     outcome: Measured,
     *,
     full: bool,
+    kept: Kept,
 ) -> None:
     """Measure one metric in its own transaction."""
     number = view.book.number("metric", metric.name)
@@ -201,10 +208,12 @@ def _one(
     if not silent:
         _empty_stage(connection)
         if metric.expression is not None:
-            values = _computed(view, metric, since)
-            _stage(connection, metric, number, values)
+            narrow = since is not None and _narrow(view, metric)
+            build = partial(_differing, view, metric, narrow=narrow)
+            world = view.world(connection.dialect.name)
+            kept.prepared(connection, world, ["metric", metric.name, narrow], build).run(connection, view.moment)
         elif provider is not None and provider.select is not None:
-            _stage(connection, metric, number, _windowed(connection, view, metric, provider, since))
+            connection.execute(_staging(number, _windowed(connection, view, metric, provider, since)))
         elif provider is not None:
             error = _asked(connection, view, metric, provider)
         many = _write(connection, view, metric, number) if error is None else 0
@@ -259,16 +268,27 @@ def _there(connection: Connection) -> bool:
     return found.first() is not None
 
 
-def _dirty(kind: str, base: Any) -> ColumnElement[Any] | None:
-    """The subjects that something changed for; None = no way to tell, ask all."""
-    if kind not in ("customer", "contract", "contact"):
-        return None
+def _dirty(kind: str, base: Any) -> ColumnElement[Any]:
+    """The customers, contracts or contacts that something changed for."""
     owner: ColumnElement[Any] = base.c.id if kind == "customer" else base.c.customer
     return owner.in_(select(t.touched.c.subject).where(t.touched.c.queue == CLAIMED, t.touched.c.kind == "customer"))
 
 
-def _computed(view: View, metric: Metric, since: Instant | None) -> Select[Any]:
-    """Subject, value and newest fact of an expression, for whom it may have changed."""
+def _narrow(view: View, metric: Metric) -> bool:
+    """Whether only those can have another value for whom something changed."""
+    expression = metric.expression
+    assert expression is not None  # noqa: S101  # chosen by the caller
+    timed = expression.timed or any(isinstance(node, Ago) for node in expression.node.walk())
+    told = metric.subject in ("customer", "contract", "contact")
+    return not timed and told and not view.moment.stale.intersection(metric.reads) and not _reads_vendor(metric)
+
+
+def _differing(view: View, metric: Metric, *, narrow: bool) -> Insert:
+    return _staging(view.book.number("metric", metric.name), _computed(view, metric, narrow=narrow))
+
+
+def _computed(view: View, metric: Metric, *, narrow: bool) -> Select[Any]:
+    """Subject, value and newest fact of an expression, for all or for whom something changed."""
     expression = metric.expression
     assert expression is not None  # noqa: S101  # chosen by the caller
     reader = view.subjects(metric.subject)
@@ -282,13 +302,8 @@ def _computed(view: View, metric: Metric, since: Instant | None) -> Select[Any]:
         (cast(value, Text) if text else cast(null(), Text)).label("text"),
         happened.label("happened"),
     ]
-    statement = select(*columns).select_from(reader.source()).where(base.c.happened <= view.moment.today)
-    timed = expression.timed or any(isinstance(node, Ago) for node in expression.node.walk())
-    only = _dirty(metric.subject, base)
-    doubtful = view.book.stale.intersection(metric.reads)
-    if since is not None and not timed and only is not None and not doubtful and not _reads_vendor(metric):
-        statement = statement.where(only)
-    return statement
+    statement = select(*columns).select_from(reader.source()).where(base.c.happened <= as_of.today(view.moment))
+    return statement.where(_dirty(metric.subject, base)) if narrow else statement
 
 
 def _reads_vendor(metric: Metric) -> bool:
@@ -351,9 +366,8 @@ def _windowed(
     return statement.where(or_(cu.c.id.in_(select(t.usage.c.customer).where(moved)), cu.c.id.in_(dirty)))
 
 
-def _stage(connection: Connection, metric: Metric, number: int, values: Select[Any]) -> None:
-    """Keep of the computed values those that differ from the stored ones; unknown and never known is no difference."""
-    del metric
+def _staging(number: int, values: Select[Any]) -> Insert:
+    """Keeps of the computed values those that differ from the stored ones; unknown and never known is no difference."""
     v, m = values.subquery("computed"), t.measurement
     joined = v.outerjoin(m, and_(m.c.metric == number, m.c.subject == v.c.subject))
     differs = or_(
@@ -363,7 +377,7 @@ def _stage(connection: Connection, metric: Metric, number: int, values: Select[A
         ),
     )
     chosen = select(v.c.subject, v.c.number, v.c.text, v.c.happened).select_from(joined).where(differs)
-    connection.execute(insert(CHANGED).from_select(["subject", "number", "text", "happened"], chosen))
+    return insert(CHANGED).from_select(["subject", "number", "text", "happened"], chosen)
 
 
 def _write(connection: Connection, view: View, metric: Metric, number: int) -> int:
@@ -492,20 +506,28 @@ def _usage(connection: Connection, view: View, metric: Metric, ids: dict[str, in
 # conditions that rules watch over time
 
 
-def _watch(connection: Connection, view: View, condition: Any, *, everyone: bool) -> None:
+def _watch(connection: Connection, view: View, condition: Condition, kept: Kept, *, everyone: bool) -> None:
     """Keep the interval of a watched condition: written only when its truth changed."""
     kind = condition.subject
-    reader = view.subjects(kind)
+    number = view.book.number("condition", condition.key)
+    known = select(literal(1)).where(t.span.c.condition == number).limit(1)
+    told = kind in ("customer", "contract", "contact") and not view.moment.stale and not _fresh(condition.node)
+    narrow = told and not everyone and connection.execute(known).first() is not None
+    build = partial(_watching, view, condition, connection, narrow=narrow)
+    world = view.world(connection.dialect.name)
+    kept.prepared(connection, world, ["condition", condition.key, narrow], build).run(connection, view.moment)
+
+
+def _watching(view: View, condition: Condition, connection: Connection, *, narrow: bool) -> Executable:
+    reader = view.subjects(condition.subject)
     base: Any = reader.base
     number = view.book.number("condition", condition.key)
     truth = Translator(reader).number_of(condition.node)
-    there, now = t.span, literal(view.now, t.span.c.since.type)
+    there, now = t.span, as_of.now(view.moment)
     computed = select(base.c.id.label("subject"), truth.label("truth")).select_from(reader.source())
-    computed = computed.where(base.c.happened <= view.moment.today)
-    only = _dirty(kind, base)
-    new = not connection.execute(select(exists(select(literal(1)).where(there.c.condition == number)))).scalar()
-    if not (everyone or new or view.book.stale or only is None or _fresh(condition.node)):
-        computed = computed.where(only)
+    computed = computed.where(base.c.happened <= as_of.today(view.moment))
+    if narrow:
+        computed = computed.where(_dirty(condition.subject, base))
     v = computed.subquery("computed")
     joined = v.outerjoin(there, and_(there.c.condition == number, there.c.subject == v.c.subject))
     differs = or_(there.c.condition.is_(None), v.c.truth.is_distinct_from(there.c.truth))
@@ -521,11 +543,9 @@ def _watch(connection: Connection, view: View, condition: Any, *, everyone: bool
     names = ["condition", "subject", "truth", "since", "false_until", "first_true"]
     statement = insert_into(connection, there).from_select(names, rows)
     excluded = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["condition", "subject"],
-            set_={name: excluded[name] for name in ("truth", "since", "false_until", "first_true")},
-        )
+    return statement.on_conflict_do_update(
+        index_elements=["condition", "subject"],
+        set_={name: excluded[name] for name in ("truth", "since", "false_until", "first_true")},
     )
 
 

@@ -201,7 +201,7 @@ def _metrics(work: Work, meant: Meant, contract: int | None) -> dict[str, Any]:
         found[metric.name] = {
             "value": shown(value, metric.type, view),
             "measured": _text(view, row.known) if row is not None else None,
-            "stale": metric.name in view.book.stale,
+            "stale": metric.name in view.moment.stale,
         }
     return found
 

@@ -45,7 +45,7 @@ class View:
         book = self.book
         numbers = sorted((*name, number) for name, number in book.ids.items())
         period = self.moment.period is not None
-        return world_of(self.definition.hash, numbers, sorted(book.stale), sorted(self.moment.unfed), period, *more)
+        return world_of(self.definition.hash, numbers, sorted(self.moment.unfed), period, *more)
 
     def anchors(self, flow: Flow) -> dict[str, Expression]:
         """The flow's clock and the dates its deadlines hang on, by name."""
@@ -72,9 +72,7 @@ def see(connection: Connection, definition: Definition, now: Instant) -> View:
         for flow in definition.flows.values()
         for stage in flow.stages.values()
     }
-    book = Book(
-        numbers, variants(definition.flows.values()), required, stale(definition, numbers, measures(connection), now)
-    )
+    book = Book(numbers, variants(definition.flows.values()), required)
     calendar = definition.calendars.get(definition.calendar or "")
     moment = Moment(
         now=now,
@@ -83,6 +81,7 @@ def see(connection: Connection, definition: Definition, now: Instant) -> View:
         log_begin=_log_begin(connection),
         rates=_rates(connection, definition.currency, zone.day_of(now)),
         unfed=_unfed(connection, definition),
+        stale=stale(definition, numbers, measures(connection), now),
     )
     return View(definition, book, moment)
 

@@ -15,7 +15,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
-    Text,
     and_,
     case,
     cast,
@@ -30,6 +29,7 @@ from sqlalchemy import (
 from csflow.flow.types import WORDS, Fact
 from csflow.store import as_of
 from csflow.store import tables as t
+from csflow.store.as_of import AsOf
 from csflow.store.catalogue import COLUMNS, SUBJECTS
 from csflow.values import parse_length
 
@@ -45,12 +45,11 @@ Column = ColumnElement[Any]
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What a reader must know of the project: numbers of names, variants of flows, metrics that are stale."""
+    """What a reader must know of the project: numbers of names, variants of flows."""
 
     ids: dict[tuple[str, str], int]  # (kind, name) → number; a name that was never stored has none
     variants: dict[str, tuple[str, ...]]  # flow → itself and the flows that extend it
     required: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # (flow, stage) → its milestones
-    stale: frozenset[str] = frozenset()
 
     def number(self, kind: str, name: str) -> int:
         """The number of a name; -1 (of nothing) when nothing was ever stored under it."""
@@ -120,8 +119,6 @@ class Reader:
             return self.outer._column(fact)  # noqa: SLF001  # of the same class
         if fact.kind == "metric":
             row = self._measurement(fact)
-            if fact.key in self.book.stale:
-                return _nothing(fact), null()
             return _value(row, fact), row.c.happened
         if fact.kind == "field":
             return self._field_value(fact)
@@ -192,7 +189,8 @@ class Reader:
     def _measurement(self, fact: Fact) -> Any:
         kind = fact.owner.removeprefix("each:")
         subject = self.base.c.id if fact.owner.startswith("each:") else self.subject(kind)
-        number = self.book.number("metric", fact.key)
+        # Of a metric that is stale there is no row to be found.
+        number = AsOf(self.moment, ("fresh", fact.key, self.book.number("metric", fact.key)), Integer())
         return self.joined(
             ("metric", fact.key), t.measurement, lambda row: and_(row.c.metric == number, row.c.subject == subject)
         )
@@ -388,9 +386,6 @@ def _flow_is(column: Column, names: tuple[str, ...]) -> Column:
 def _value(row: Any, fact: Fact) -> Column:
     return row.c.text if fact.type.name in WORDS else row.c.number  # type: ignore[no-any-return]
 
-
-def _nothing(fact: Fact) -> Column:
-    return cast(null(), Text) if fact.type.name in WORDS else cast(null(), Double)
 
 
 def whole(column: Column) -> Column:
