@@ -99,6 +99,11 @@ def instant_text(value: Instant) -> str:
     return f"{day_text(on)}T{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{tail}Z"
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: ``1 row``, ``2,000 rows``; ``many`` where the plural is not the word with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def _civil(value: Day) -> tuple[int, int, int]:
     cycles, rest = divmod(value, _CYCLE_DAYS)
     near = date.fromordinal(_EPOCH_ORDINAL + rest)

@@ -339,7 +339,9 @@ def test_a_dry_run_of_an_erasure_erases_nothing(hand):
     personal(hand)
     before = hand.snapshot()
     result = erase_contact(hand.store, hand.definition, hand.act(days=1, dry_run=True), contact="P-1")
-    assert result["blanked"] == {"contact": 2, "fields": 3, "notes": 1, "answers": 1, "reasons": 1}
+    assert result["blanked"] == {
+        "contact": 2, "fields": 3, "notes": 1, "answers": 1, "reasons": 1, "comments": 0, "words": 0,
+    }  # fmt: skip
     assert hand.snapshot() == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from csflow.cli.customers import _traces
 from csflow.cli.hand import moment, read_pairs, table, text_of
 from csflow.errors import UsageError
 from csflow.values import Zone, day
@@ -44,3 +45,9 @@ def test_pairs_may_hold_further_equal_signs():
 def test_pairs_that_say_no_value_or_two_are_refused(pairs, message):
     with pytest.raises(UsageError, match=message):
         read_pairs(None, None, pairs)
+
+
+def test_what_an_erasure_found_is_told_with_its_nouns_and_without_what_it_did_not_find():
+    found = {"contact": 2, "fields": 1, "notes": 0, "answers": 3, "reasons": 1, "comments": 1, "words": 0}
+    assert _traces(found) == "2 rows, 1 field, 3 answers, 1 reason, 1 comment"
+    assert _traces({}) == ""

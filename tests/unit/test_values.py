@@ -14,6 +14,7 @@ from csflow.values import (
     Length,
     Money,
     add,
+    counted,
     day,
     day_text,
     instant_text,
@@ -439,3 +440,14 @@ def test_an_unknown_period_is_refused() -> None:
     for call in (lambda: period_of(0, "decade"), lambda: period_span("decade", 0)):
         with pytest.raises(ValueError, match="'decade' is not a period: write one of day, week, month, quarter, year"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "text"),
+    [
+        (0, ("case",), "0 cases"), (1, ("case",), "1 case"), (2, ("case",), "2 cases"), (-1, ("case",), "-1 cases"),
+        (1, ("activity", "activities"), "1 activity"), (12345, ("activity", "activities"), "12,345 activities"),
+    ],
+)  # fmt: skip
+def test_a_number_has_its_noun(number, words, text):
+    assert counted(number, *words) == text

@@ -9,6 +9,7 @@ import click
 from csflow.cli.hand import by_hand, moment, print_result, print_rows, read_pairs, set_option, table, text_of
 from csflow.cli.options import as_of_option, by_option, format_option, instant_of, now
 from csflow.errors import UsageError
+from csflow.values import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from csflow.cli.hand import Told
     from csflow.services.acting import Act
 
+TRACES = {  # where a contact can be named, each as one
+    "contact": "row", "fields": "field", "notes": "note", "answers": "answer", "reasons": "reason",
+    "comments": "comment", "words": "word",
+}  # fmt: skip
 ROLE = click.option(
     "--role",
     "roles",
@@ -175,12 +180,18 @@ def contact() -> None:
 def contact_erase(app: Csflow, act: Act, *, key: str) -> Told:
     """Blank a contact's name, mail, phone, post and free text, former versions included.
 
-    Activities, answers and history stay, so counts and figures do not change. Take the contact out of the source as
-    well, or the next import brings the name back.
+    Activities, answers and history stay, so counts and figures do not change. An import leaves out what would bring the
+    name back: the ID stays erased. Free text about others that still names the contact is not changed but counted.
     """
     result = app.erase_contact(act, key)
-    blanked = ", ".join(f"{number} {what}" for what, number in result["blanked"].items() if number)
-    return result, [f"{key} is erased: {blanked}"]
+    lines = [f"{key} is erased: {_traces(result['blanked'])}"]
+    if found := _traces(result["mentions"]):
+        lines.append(f"its name, mail or phone still stands in free text about its customer, look there: {found}")
+    return result, lines
+
+
+def _traces(numbers: dict[str, int]) -> str:
+    return ", ".join(counted(number, TRACES[what]) for what, number in numbers.items() if number)
 
 
 @click.group()

@@ -6,15 +6,17 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, insert, or_, select, update
 
 from csflow.errors import RefusedError, UsageError
 from csflow.flow.types import DATE, TEXT, Type
 from csflow.services.acting import Act, acting, freshen
+from csflow.services.erased import chosen_questions, free_fields, mentions, names_of
 from csflow.services.importing_values import fingerprint, key
 from csflow.services.meaning import Meant, find_customer, find_subject, near
 from csflow.services.stating import field_of, known_person, plain, stored
 from csflow.store import tables as t
+from csflow.store.erased import ERASE, FREE, PERSONAL
 from csflow.store.insertion import insert_into
 from csflow.store.names import name_id
 from csflow.store.touching import last_pass, touch
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from csflow.values import Day
 
 CORE: dict[str, Type] = {"name": TEXT, "signed_on": DATE}  # what people may say of a customer without declaring it
-PERSONAL = ("name", "mail", "phone", "post")  # columns of a contact that say who it is
-FREE = ("text", "file")  # types of fields that may hold anything, so also names
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,19 +216,26 @@ def _contact(work: Work, meant: Meant, said: str) -> int:
 
 
 def erase_contact(store: Store, definition: Definition, act: Act, *, contact: str) -> dict[str, Any]:
-    """Blank what says who a contact is, former versions included; history, counts and choices stay as they are."""
+    """Blank what says who a contact is, former versions included; history, counts and choices stay as they are.
+
+    Imports bring none of it back (`store.erased`). ``mentions`` counts other texts about its customer that still hold
+    its name, mail or phone: whether they may stay is for people to say.
+    """
     with acting(store, definition, act) as work:
         meant = find_subject(work.connection, contact, "contact")
         connection = work.connection
+        names = names_of(connection, meant.id)
         blanked = {
             "contact": _blank_row(connection, meant.id),
             "fields": _blank_fields(work, meant.id),
             "notes": _blank_activities(connection, meant.id),
             "answers": _blank_answers(work, meant.id),
             "reasons": _blank_reasons(work, meant.id),
+            "comments": _blank_comments(work, meant.id),
+            "words": _blank_words(work, meant.id),
         }
         summary = json.dumps({"contact": meant.key, "actor": act.actor}, ensure_ascii=False)
-        row = {"verb": "erase", "as_of": work.view.now, "recorded": act.recorded, "finished": 1, "summary": summary}
+        row = {"verb": ERASE, "as_of": work.view.now, "recorded": act.recorded, "finished": 1, "summary": summary}
         connection.execute(insert(t.run).values(**row))
         if meant.customer is not None:
             _touch(work, meant.customer, work.view.zone.day_of(work.view.now))
@@ -237,6 +244,7 @@ def erase_contact(store: Store, definition: Definition, act: Act, *, contact: st
             "dry_run": act.dry_run,
             "erased": meant.key,
             "blanked": blanked,
+            "mentions": {} if meant.customer is None else mentions(connection, work.view, meant.customer, names),
         }
 
 
@@ -283,15 +291,41 @@ def _blank_activities(connection: Connection, contact: int) -> int:
 
 def _blank_answers(work: Work, contact: int) -> int:
     """Answers in free words; a choice is a figure and stays."""
-    fields = work.view.definition.fields
-    chosen = {
-        n for kind in ("contact", "customer") for n, one in fields.get(kind, {}).items() if one.type.name not in FREE
-    }
+    chosen = chosen_questions(work.view.definition)
     a = t.answer.c
     free = (a.contact == contact, a.text.is_not(None), a.question.not_in(sorted(chosen)))
     ids = list(work.connection.execute(select(a.id).where(*free)).scalars())
     _blank_bodies(work.connection, "answer", ids, {"text": None})
     return work.connection.execute(update(t.answer).where(a.id.in_(ids)).values(text=None)).rowcount
+
+
+def _own_cases(work: Work, contact: int) -> Select[tuple[int]]:
+    flows = [flow.name for flow in work.view.definition.flows.values() if flow.subject == "contact"]
+    return select(t.case.c.id).where(t.case.c.flow.in_(flows), t.case.c.subject == contact)
+
+
+def _blank_comments(work: Work, contact: int) -> int:
+    """What was said when tasks of the contact's own cases were done."""
+    k = t.task.c
+    mine = (k.case.in_(_own_cases(work, contact)), k.comment.is_not(None))
+    return work.connection.execute(update(t.task).where(*mine).values(comment=None)).rowcount
+
+
+def _blank_words(work: Work, contact: int) -> int:
+    """Free text that came with words said to the contact or to one of its cases, as an import would leave it out."""
+    i, free, blanked = t.inbox.c, free_fields(work.view.definition), 0
+    spoken = or_(
+        and_(i.kind == "contact", i.subject == contact),
+        and_(i.kind == "case", i.subject.in_(_own_cases(work, contact))),
+    )
+    for row in work.connection.execute(select(i.id, i.fields).where(spoken, i.fields.is_not(None))).all():
+        said = json.loads(row.fields)
+        kept = {name: value for name, value in said.items() if name not in free}
+        if kept != said:
+            body = json.dumps(kept, ensure_ascii=False, sort_keys=True) if kept else None
+            work.connection.execute(update(t.inbox).where(i.id == row.id).values(fields=body))
+            blanked += 1
+    return blanked
 
 
 def _blank_reasons(work: Work, contact: int) -> int:
@@ -302,7 +336,7 @@ def _blank_reasons(work: Work, contact: int) -> int:
     secret |= {f"contact.{n}" for n, one in definition.fields.get("contact", {}).items() if one.type.name in FREE}
     secret |= {f"case.{n}" for flow in flows for n, one in flow.fields.items() if one.type.name in FREE}
     h = t.history.c
-    mine = select(t.case.c.id).where(t.case.c.flow.in_([flow.name for flow in flows]), t.case.c.subject == contact)
+    mine = _own_cases(work, contact)
     blanked = 0
     for row in connection.execute(
         select(h.case, h.seq, h.because).where(h.case.in_(mine), h.because.is_not(None))

@@ -13,6 +13,7 @@ from csflow.services.importing_files import Source, read_format
 from csflow.services.importing_mapping import Mapping, compile_plan, find_mapping, plural
 from csflow.services.importing_rejects import write_rejects
 from csflow.services.importing_rows import Rows, numeric
+from csflow.store.erased import erased_contacts
 from csflow.store.importing import Counts, Staging, Terms, make_features, resolve
 from csflow.store.importing_apply import apply_chunks, finish, source_number
 from csflow.store.importing_contracts import close_absent
@@ -20,6 +21,7 @@ from csflow.store.importing_kinds import KINDS, ORDER
 from csflow.store.importing_twins import settle_twins
 from csflow.store.opening import immediate
 from csflow.store.touching import last_pass
+from csflow.values import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,6 +159,7 @@ class _Work:
         counts = Counts()
         staging = Staging(connection, self.mapping.kind, self.rows.columns, self.rows.fields)
         try:
+            self.rows.erased = erased_contacts(connection)
             self._stage(staging, counts)
             connection.commit()
             commit = _nothing if dry_run else connection.commit
@@ -203,8 +206,11 @@ class _Work:
         commit()
         resolve(staging, terms)
         note = None
+        if self.rows.forgotten:
+            note = f"{counted(self.rows.forgotten, 'row')} of erased contacts: what says who they were was left out"
         if complete and staging.has_rejects():
-            note = "rows were rejected, so what the file lacks is not known: nothing was closed"
+            note = f"{note}; " if note else ""
+            note += "rows were rejected, so what the file lacks is not known: nothing was closed"
         elif complete:
             close_absent(staging, terms, counts, self.mapping.max_missing)
         settle_twins(staging, terms.on_duplicate, counts)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from csflow.services.erased import chosen_questions, free_fields
 from csflow.services.importing_files import Unread
 from csflow.services.importing_mapping import amounts
 from csflow.services.importing_values import fingerprint
+from csflow.store.erased import FREE, PERSONAL
 from csflow.store.importing import StagedField
 from csflow.values import day_text
 
@@ -47,6 +49,10 @@ class Rows:
         self.first = {name: flow.first for name, flow in definition.flows.items()}
         self.about = {name: flow.subject for name, flow in definition.flows.items()}
         self.asked = _asked(definition) if self.kind.name == "case" else frozenset()
+        self.chosen = chosen_questions(definition)
+        self.free = free_fields(definition)
+        self.erased: frozenset[str] = frozenset()  # contacts of whom nothing comes back
+        self.forgotten = 0  # rows that speak of one
 
     @property
     def columns(self) -> dict[str, str]:
@@ -120,6 +126,10 @@ class Rows:
                 raise ValueError(filling.name)
             found[filling.name] = values
         self._derive(found, len(lines))
+        if self.erased:
+            self._forget(found, len(lines))
+        if self.kind.table.name == "inbox":
+            self._gather(found, len(lines))
         names = [*self.columns]
         if self.kind.table.name != "inbox":
             names += self.plan.fields
@@ -178,8 +188,36 @@ class Rows:
             for place, name in enumerate(("case_flow", "case_subject", "case_number")):
                 found[name] = [part[place] for part in parts]
             found["case_kind"] = [self.about.get(flow or "", "customer") for flow in found["case_flow"]]
+
+    def _forget(self, found: dict[str, Sequence[Any]], rows: int) -> None:
+        """Leave out what says who an erased contact was; its rows come in, so figures stay what they are.
+
+        A row without an id has been given one by all of its cells before: so it is still the row it was.
+        """
+        named = [found["id" if self.kind.name == "contact" else "contact"]] if self._names_contacts(found) else []
+        if "case" in found:
+            pairs = zip(found["case_kind"], found["case_subject"], strict=True)
+            named.append([subject if kind == "contact" else None for kind, subject in pairs])
+        hits = [place for place in range(rows) if any(column[place] in self.erased for column in named)]
+        for name in self._telling(found) if hits else ():
+            values = list(found[name])
+            for place in hits:
+                if name != "text" or found["question"][place] not in self.chosen:
+                    values[place] = None
+            found[name] = values
+        self.forgotten += len(hits)
+
+    def _names_contacts(self, found: dict[str, Sequence[Any]]) -> bool:
+        return self.kind.name == "contact" or "contact" in found
+
+    def _telling(self, found: dict[str, Sequence[Any]]) -> list[str]:
+        """The columns that may say who somebody is."""
         if self.kind.table.name == "inbox":
-            self._gather(found, rows)
+            return [name for name in self.plan.fields if name in self.free]
+        kind = self.kind.name
+        free = [name for name, one in self.plan.fields.items() if one.field is not None and one.field.type.name in FREE]
+        own = {"contact": PERSONAL, "activity": ("note",), "answer": ("text",)}.get(kind, ())
+        return [name for name in own if name in found] + (free if kind == "contact" else [])
 
     def _day(self, at: int | None) -> int | None:
         return None if at is None else self.plan.zone.day_of(at)
