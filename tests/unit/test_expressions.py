@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -152,6 +153,16 @@ def test_products_are_bounded_so_that_no_double_overflows():
         ("count(contract, count(contact) > 0) > 0", "counts are not nested"),
         ("count(contracts) > 0", "'contracts' cannot be counted: did you mean 'contract'?"),
         ("count(customer) > 0", "'customer' cannot be counted"),
+        ("sum(contract, contract.renewed) > 1", "sum(…) goes over numbers, not over a boolean"),
+        ("count(contact, has_been(contact.level > 1, days(3))) > 0", "has_been() and first_time() do not stand inside a count"),
+        ("has_been(today > '2026-01-01', days(3))", "what is watched over time speaks of stored facts only, not of today"),
+        ("days(customer.nps) > days(1)", "a number, or a vars.… that is one, stands here"),
+        ("-vars.wait > days(1)", "a sign stands before a number"),
+        ("-true", "a sign stands before a number"),
+        ("contract.ends_on + 5 > today", "cannot calculate with a date"),
+        ("contract.ends_on * days(5) > today", "cannot calculate with a date"),
+        ("usage.depth in (5%, usage.depth)", "a list holds constants"),
+        ("customer.grade == true", "cannot compare a choice with a boolean"),
         ("ago(usage.depth, days(3)) > 5%", "ago(…) stands in metrics only: give it a name under `metrics:`"),
         ("has_been(has_been(usage.depth > 1%, days(1)), days(2))", "has_been() and first_time() are not nested"),
         ("has_been(since(customer.signed_on) > days(1), days(2))",
@@ -201,6 +212,41 @@ def test_what_does_not_fit_is_told_in_one_line(text, message):
 def test_a_slip_is_looked_for_among_the_names_of_the_same_prefix(text, hint):
     message = refusal(text)[0]
     assert message == f"unknown fact '{text.split()[0]}'{hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ago(customer.nps, days(3)) > 5", "ago(…) takes a metric"),
+        ("usage.depth in period", "only a date or a time lies in a period, not a share"),
+    ],
+)
+def test_what_does_not_fit_in_a_metric_is_told_in_one_line(text, message):
+    assert refusal(text, use="metric")[0] == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "default(customer.nope, 5) > 3", "max(customer.nope, 5) > 3", "-customer.nope > 3", "customer.nope in (1, 2)",
+        "usage.depth in (customer.nope, 5%)", "-vars.nope > 3",
+    ],
+)  # fmt: skip
+def test_what_follows_from_an_unknown_fact_is_not_told_as_well(text):
+    with pytest.raises(ExpressionError) as caught:
+        read(text)
+    assert re.fullmatch(r"unknown fact '(customer|vars)\.nope'.*", str(caught.value))
+    assert caught.value.also == []
+
+
+def test_a_length_in_weeks_is_a_number_of_days_beside_one():
+    assert read("contract.ends_on - contract.starts_on > weeks(2)").node.right.value == 14.0
+
+
+def test_a_metric_that_is_a_length_is_kept_in_days():
+    names = replace(NAMES, metric_type=lambda _name: Type("length"))
+    node = compile_expression("usage.depth > days(3)", names, subject="customer", use="guard").node
+    assert (node.left.fact.name, node.left.type, node.right.value) == ("usage.depth", NUMBER, 3.0)
 
 
 def test_a_fallback_of_another_type_is_refused_where_it_stands():

@@ -81,11 +81,30 @@ def without_places(node):
         'customer.name == "it\'s"',
         "milestones.all and tasks.open == 0",
         "true or customer.vip == false",
+        "since(contract.ends_on + days(3)) > days(2)",
+        "contract.ends_on - contract.starts_on > days(300)",
     ],
 )
 def test_what_is_written_back_means_the_same(text):
     node = read(text)
     assert without_places(read(text_of(node, "EUR"))) == without_places(node)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "count(contract, contract.ends_on in period)",
+        "count(contract, contract.ends_on + months(1) not in period)",
+    ],
+)
+def test_a_period_of_a_book_metric_is_written_back(text):
+    node = compile_expression(text, NAMES, subject="book", use="metric", expect=NUMBER).node
+    assert text_of(node, "EUR") == text
+
+
+@pytest.mark.parametrize("text", ["since(contract.starts_on)", "until(contract.ends_on)"])
+def test_a_metric_that_is_a_span_is_written_back(text):
+    assert text_of(compile_expression(text, NAMES, subject="customer", use="metric").node, "EUR") == text
 
 
 def test_a_number_of_the_project_stands_as_its_value():

@@ -169,16 +169,12 @@ class Checker:
             self.products += 1
             if self.products > MOST_PRODUCTS:
                 raise ExpressionError(f"at most {MOST_PRODUCTS} multiplications and divisions in one expression", at)
-        if isinstance(right, n.Const) and right.type.name == LENGTH.name and left.type.name in n.DAY_TYPES:
-            return self._shift(left, right, minus=sign == "-", at=at)
+        shifts = sign in "+-" and left.type.name in n.DAY_TYPES
+        if shifts and isinstance(right, n.Const) and isinstance(right.value, Length):
+            return n.Shift(left.type, at, left, right.value, sign == "-")
         if sign == "-" and left.type.name == right.type.name == DATE.name:
             return n.DaysBetween(LENGTH, at, right, left)
         return n.Arithmetic(self._result(sign, left, right), at, sign, left, right)
-
-    def _shift(self, left: n.Node, right: n.Const, *, minus: bool, at: int) -> n.Node:
-        if not isinstance(right.value, Length):
-            raise ExpressionError("a length stands here: days(14), months(3)", right.at)
-        return n.Shift(left.type, at, left, right.value, minus)
 
     def _result(self, sign: str, left: n.Node, right: n.Node) -> Type:
         a, b = left.type.name, right.type.name
