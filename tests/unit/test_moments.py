@@ -165,3 +165,49 @@ def test_borders_are_remembered():
     assert len(now._borders) == 1
     assert now.borders(Length(3, "days"), until=False, time=True)[1] == now.now - 72 * HOUR
     assert len(now._borders) == 1
+
+
+BERLIN = Zone("Europe/Berlin")
+NOON = BERLIN.start_of(day("2026-11-21")) + 12 * 3_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (("now",), NOON),
+        (("today",), day("2026-11-21")),
+        (("border", 3, "days", False, False, 1), day("2026-11-18")),
+        (("border", 3, "days", False, False, 0), day("2026-11-17")),
+        (("border", 2, "hours", False, True, 1), NOON - 2 * 3_600_000_000),
+        (("border_day", 13, "hours", False, True, 1), day("2026-11-20")),
+        (("logged", 11, "hours", False, True, 1), 1),
+        (("logged", 13, "hours", False, True, 1), 0),
+        (("rated", 200.0, "USD"), 180.0),
+        (("rated", 200.0, "CNY"), None),
+        (("fresh", "quiet", 7), -1),
+        (("fresh", "loud", 8), 8),
+        (("turn_day", "month", 1, 1), "2026-11-01"),
+        (("turn_day", "month", 3, 1), "2026-10-01"),
+        (("begin", None, None, False), day("2026-10-01")),
+        (("end", None, None, True), BERLIN.start_of(day("2026-11-01"))),
+        (("begin", 1, "months", False), day("2026-09-01")),
+    ],
+)
+def test_a_constant_follows_from_the_moment_by_its_recipe(recipe, expected):
+    moment = Moment(
+        now=NOON,
+        zone=BERLIN,
+        log_begin=BERLIN.start_of(day("2026-11-21")),
+        rates={"USD": 0.9},
+        period=(day("2026-10-01"), day("2026-11-01")),
+        stale=frozenset({"quiet"}),
+    )
+    assert moment.constant(recipe) == expected
+
+
+def test_periods_are_numbered_one_after_the_other():
+    numbers = [
+        Moment(now=BERLIN.start_of(day(text)), zone=BERLIN).constant(("turn", "month", 1, 1))
+        for text in ("2025-12-31", "2026-01-01", "2026-01-31", "2026-02-01")
+    ]
+    assert [number - numbers[0] for number in numbers] == [0, 1, 1, 2]
