@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+Load = Callable[..., Any]
 Told = Callable[..., list[str]]
 
 ROLES = "roles: {csm: CSM, lead: Lead}"
@@ -92,6 +94,12 @@ def test_what_follows_from_a_wrong_form_is_not_told_as_well(told: Told) -> None:
         (flow(more="do: [{set: {cause: price}}]"), "no field 'cause': did you mean 'case.cause'?"),
         (flow(more="do: [{set: {case.cause: =customer.nam}}]"), "3:26: unknown fact 'customer.nam'"),
         (flow(more="do: [{trigger: {f: gone}}]"), "flow 'f' does not listen to 'gone'"),
+        (flow(more="do: [{trigger: gone}]"), "flow 'f' does not listen to 'gone'"),
+        (flow(more="do: [{trigger: {g: go}}]"), "no flow 'g'"),
+        (flow(more="do: [{set: {case.waiting: 3}}]"), "expected true or false, found '3'"),
+        (flow(more="do: [{uses: x/y, with: {a: =customer.nam}}]"), "3:29: unknown fact 'customer.nam'"),
+        (flow(more="milestones: {m: milestones.all}"), "milestones.all speaks of a stage: put this milestone into one"),
+        (flow("{trigger: go, when: customer.contracts}"), "a condition is needed here, this is a number"),
         (flow(more="do: [{trigger: {f: go, x: y1}}]"), "a trigger says one word to one flow"),
         (flow(more="do: [{task: x, for: csm, before: 1 day, after: 1 day}]"), "before or after the due time, not both"),
         (flow(more="deadline: 2 working days"), "working time needs a calendar"),
@@ -150,6 +158,10 @@ def test_a_flow_without_stages_is_told(told: Told) -> None:
         ("fields: {customer: {from: text}}", "'from' cannot be the name of a field"),
         ("fields: {customer: {a-b: text}}", "'a-b' cannot be the name of a field: use letters, digits and _"),
         ("fields: {customer: {name: text}}", "'customer.name' is there already"),
+        ("fields: {customer: {a.b: text}}", "1:21: a field's name has no dot: 'a.b'"),
+        ("fields: {customer: {why: [price, price]}}", "choice 'price' is there twice"),
+        ("fields: {customer: {why: {choices: {bad: [price], worse: [price]}}}}", "choice 'price' is there twice"),
+        ("fields: {customer: {why: {choices: price}}}", "choices are a list of words or a tree of them"),
         ("flow: import\nstages: {a: {transitions: {b: {trigger: go}}}, b: good}", "cannot be the name of a flow"),
         ("flow: f\nstages: {pass: {transitions: {b: {trigger: go}}}, b: good}", "cannot be the name of a stage"),
         ("metrics: {usage.is: 1}", "'is' cannot be the name of a metric"),
@@ -190,6 +202,9 @@ def test_a_name_that_no_expression_could_read_is_refused(told: Told, text: str, 
         ("{uses: x/y}", "a plugin computes this metric: say its type:"),
         ("{value: customer.name, type: number}", "a number is needed here, this is a text"),
         ("{value: m.a + 1}", "in a circle: m.a → m.a"),
+        ("{bands: {a: 0}}", "bands cut a number: say which with of:"),
+        ("{of: customer.contracts, by: customer.nope, bands: {x: {a: 0}}}", "unknown fact 'customer.nope'"),
+        ("{weights: {customer.contracts: 1}, at_most: [{value: 40, when: customer.nope > 1}]}", "'customer.nope'"),
         ("{value: customer.contracts, fresh: 7 dais}", "1:51: "),
     ],
 )
@@ -317,3 +332,59 @@ def test_a_guard_that_tries_to_escape_is_refused_with_its_place(told: Told, guar
     problems = told(f"flow: f\nopens: '{quoted}'\nstages: {{a: {{transitions: {{b: {{trigger: go}}}}}}, b: good}}")
     assert len(problems) >= 1
     assert all(problem.startswith("2:") for problem in problems)
+
+
+# Values ------------------------------------------------------------------------------------------------------
+
+
+FACTS = "fields: {customer: {vip: boolean, beds: number, depth: share, worth: money, mood: [fine, bad]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{customer.vip: 5}", "expected true or false, found '5'"),
+        ("{customer.beds: many}", "expected a number, found 'many'"),
+        ("{customer.beds: [1, 2]}", "expected a number, found several values"),
+        ("{customer.beds: true}", "expected a number, found true/false"),
+        ("{customer.worth: 5 USD}", "'5 USD' is not in the project's currency EUR"),
+        ("{customer.mood: fin}", "'fin' is none of fine, bad: did you mean 'fine'?"),
+    ],
+)
+def test_a_constant_that_does_not_fit_its_field_is_told(told: Told, value: str, message: str) -> None:
+    problems = told({"x.yaml": FACTS, "f.yaml": flow(more=f"do: [{{set: {value}}}]")})
+    assert len(problems) == 1, problems
+    assert problems[0].endswith(message)
+
+
+def test_a_constant_of_money_is_in_minor_units(load_project: Load) -> None:
+    files = {"x.yaml": FACTS, "f.yaml": flow(more="do: [{set: {customer.worth: 12.50 EUR, customer.vip: true}}]")}
+    (effect,) = load_project(files).definition.flows["f"].do
+    assert dict(effect.values) == {"customer.worth": 1250, "customer.vip": True}
+
+
+def test_a_word_for_another_flow_may_bring_fields_and_a_plugin_computed_options(load_project: Load) -> None:
+    more = "do: [{trigger: {f: go}, with: {note: =case.note}}, {uses: x/y, with: {a: =customer.contracts, b: plain}}]"
+    say, plugin = load_project(flow(more=more)).definition.flows["f"].do
+    assert (say.flow, say.target, say.values["note"].text) == ("f", "go", "case.note")
+    assert (plugin.values["a"].text, plugin.values["b"]) == ("customer.contracts", "plain")
+
+
+def test_a_flow_that_mirrors_another_system_needs_no_ways(told: Told) -> None:
+    assert told("flow: f\nmirrors: deals\nstages: {a: {}, b: {}, won: good}") == []
+
+
+def test_a_role_by_a_fact_that_is_no_word_is_told(told: Told) -> None:
+    told_ = told("roles: {csm: {by: customer.contracts, assign: {big: by_hand}}}")
+    assert told_ == ["1:19: by: takes a fact that is a word; this is a number"]
+
+
+def test_a_message_that_nobody_sends_may_speak_of_any_case(told: Told) -> None:
+    assert told("messages: {m: 'Why: {case.anything}'}") == []
+
+
+def test_a_section_that_two_files_write_as_something_else_is_told(told: Told) -> None:
+    problems = told({"a.yaml": "metrics: {m.a: 1}", "b.yaml": "metrics: [1]"}, named=True)
+    (problem,) = problems
+    assert problem.startswith("b.yaml:1:1: 'metrics' (section) is defined twice: first in ")
+    assert problem.endswith("a.yaml:1")

@@ -127,6 +127,13 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
     assert "more than 2,000 files of YAML" in problems_of(tmp_path)[-1]
 
 
+def test_too_many_bytes_are_refused(tmp_path: Path) -> None:
+    make(tmp_path)
+    for number in range(9):
+        (tmp_path / f"f{number}.yaml").write_text("# " + "x" * 999_000)
+    assert "more than 8,000,000 bytes of YAML in all" in problems_of(tmp_path)[-1]
+
+
 # Extending ---------------------------------------------------------------------------------------------------
 
 

@@ -140,6 +140,14 @@ def test_a_mistake_of_syntax_is_one_line_with_its_place() -> None:
     assert told("a: [1, 2")[0].startswith("1:9: not YAML:")
 
 
+@pytest.mark.parametrize("text", ['a: "\\U00110000"', 'a: "\\UFFFFFFFF"', "!%ff a", "%"])
+def test_what_the_parser_itself_breaks_on_is_one_line(text: str) -> None:
+    root, (problem,), whole = read_text(text, "f.yaml")
+    assert (root, whole) == (None, False)
+    assert problem.message.startswith("not YAML: ")
+    assert "\n" not in problem.message
+
+
 def test_control_characters_are_refused_where_they_stand() -> None:
     assert told("a: 1\nb: x\x00y") == ["2:5: character U+0000 is not allowed in YAML"]
 

@@ -41,11 +41,6 @@ class Hand:
     has_clock: bool
     dates: dict[str, Expression] = field(default_factory=dict)  # facts that due times hang on
 
-    @property
-    def path(self) -> Path:
-        """Where the flow stands in the tree."""
-        return ("flows", self.flow)
-
     def role(self, path: Path, word: str | None) -> str | None:
         """The role, checked; None where none is written."""
         if word is not None:

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.building_effects import SUBJECT_KINDS, check_trigger
-from csflow.flow.names import RETENTION
-from csflow.flow.sites import Path, Site, Tree, constant, listed, section
-from csflow.flow.types import WORDS, Fact, Type
+from csflow.flow.names import RETENTION, nearest
+from csflow.flow.sites import Path, Site, Tree, listed, section
+from csflow.flow.types import WORDS, Type
 from csflow.values import day, parse_length, parse_money, parse_share
 
 if TYPE_CHECKING:
@@ -206,17 +206,8 @@ class _Scenario:
         if fact is None or value in ("unknown", None):
             return
         if fact.type.choices and str(value) not in fact.type.choices and not isinstance(value, list):
-            self.site.wrong(path, _never(fact, value))
+            self.site.wrong(path, f"'{fact.name}' is never '{value}'{nearest(str(value), fact.type.choices)}")
         elif fact.type.name == "money":  # a contract may well be in another currency than the project
             self.site.parsed(path, lambda text: parse_money(text, "EUR"), str(value))
         elif fact.type.name in {"boolean", "number", "share", "date"}:
             self.site.value(path, value, fact.type)
-
-
-def _never(fact: Fact, value: Any) -> str:
-    try:
-        constant(value, fact.type, "")
-    except ValueError as error:
-        _, _, near = str(error).partition(": did you mean")
-        return f"'{fact.name}' is never '{value}'" + (f": did you mean{near}" if near else "")
-    return ""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from csflow.flow.form_kinds import Form
 
-SECTIONS = tuple(Sections.model_fields)
 _NOT_INHERITED = frozenset({"database", "extends", "plugins_off"})
 _ROUNDS = 5
 MAX_TRAIL = 30
@@ -128,9 +127,7 @@ class _Reader:
     def _layer(self, folder: Path) -> Layer | None:
         layer = Layer(folder, Item({}, _shown(folder / PROJECT_FILE), 1, 1))
         has_project = False
-        for path, root in self._roots(folder):
-            if root is None:
-                continue
+        for root in self._roots(folder):
             if not isinstance(root.value, dict):
                 self.wrong(root.place(), "a file holds keys, such as 'flow:' or 'metrics:'")
                 continue
@@ -142,13 +139,13 @@ class _Reader:
                 self.wrong(root.value["csflow"].key_place(), "two project files (csflow: 1) in one project")
                 continue
             has_project = has_project or is_project
-            self._sections(layer, root, ProjectForm if is_project else Sections, path)
+            self._sections(layer, root, ProjectForm if is_project else Sections)
         if not has_project and not self.fatal:
             message = "no project here: a file with 'csflow: 1' is missing (csflow init writes one)"
             self.wrong((_shown(folder / PROJECT_FILE), 1, 1), message, fatal=True)
         return layer if has_project else None
 
-    def _roots(self, folder: Path) -> Iterable[tuple[Path, Item | None]]:
+    def _roots(self, folder: Path) -> Iterable[Item]:
         for path in project_files(folder):
             self.files.append(path)
             most_files, most_bytes = self.limits
@@ -163,7 +160,8 @@ class _Reader:
             if self.read_bytes > most_bytes:
                 self.wrong((shown, 1, 1), f"more than {most_bytes:,} bytes of YAML in all", fatal=True)
                 return
-            yield path, root if whole else None
+            if whole and root is not None:
+                yield root
 
     def _unknown_keys(self, root: Item, form: type[Form]) -> None:
         known = keys_of(form)
@@ -186,8 +184,7 @@ class _Reader:
             return
         layer.flows[name.value] = expand(root, FlowForm)
 
-    def _sections(self, layer: Layer, root: Item, form: type[Form], path: Path) -> None:
-        del path
+    def _sections(self, layer: Layer, root: Item, form: type[Form]) -> None:
         self._unknown_keys(root, form)
         expand(root, form)
         top = layer.top.value
@@ -195,8 +192,6 @@ class _Reader:
             present = top.get(key)
             if present is None or present.value is None:
                 top[key] = content
-            elif key not in SECTIONS:
-                self._twice("key", key, content.key_place(), present)
             elif isinstance(present.value, dict) and isinstance(content.value, dict):
                 top[key] = self._joined(key, present, content, deeper=key == "fields")
             elif content.value is not None:

@@ -294,7 +294,16 @@ def read_text(text: str, file: str) -> tuple[Item | None, list[Problem], bool]:
         whole = reader.read(YAML(typ="safe", pure=True).parse(text.removeprefix("\ufeff")))
     except MarkedYAMLError as error:
         return None, [*reader.problems, _syntax_problem(error, file)], False
-    except (YAMLError, YAMLStreamError, ValueError, AssertionError, IndexError, AttributeError, TypeError) as error:
+    except (
+        YAMLError,
+        YAMLStreamError,
+        ValueError,
+        ArithmeticError,
+        AssertionError,
+        LookupError,
+        AttributeError,
+        TypeError,
+    ) as error:
         # The parser has a few internal failures on broken text (a directive cut short, an escape out of range).
         return None, [*reader.problems, Problem(file, 1, 1, f"not YAML: {_short(str(error), 160)}")], False
     return reader.root, reader.problems, whole
