@@ -466,6 +466,11 @@ def parse_share(text: str) -> float:
 # Periods -------------------------------------------------------------------------------------------------------------
 
 
+def share_text(share: float) -> str:
+    """A share as people read it: 0.8 is ``80 %``; six digits at most."""
+    return f"{share * 100:.6g} %"
+
+
 def period_of(day: Day, unit: str, year_starts: int = 1) -> int:
     """Which period the day lies in, as a number that grows by 1 from each period to the next.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from csflow.cli.customers import _traces
-from csflow.cli.hand import moment, read_pairs, table, text_of
+from csflow.cli.hand import is_share, moment, read_pairs, table, text_of
 from csflow.errors import UsageError
+from csflow.flow.definition import Field, Metric
+from csflow.flow.types import MONEY, NUMBER, SHARE
 from csflow.values import Zone, day
 
 ZONE = Zone("Europe/Berlin")
@@ -51,3 +55,30 @@ def test_what_an_erasure_found_is_told_with_its_nouns_and_without_what_it_did_no
     found = {"contact": 2, "fields": 1, "notes": 0, "answers": 3, "reasons": 1, "comments": 1, "words": 0}
     assert _traces(found) == "2 rows, 1 field, 3 answers, 1 reason, 1 comment"
     assert _traces({}) == ""
+
+
+KNOWN = SimpleNamespace(  # as much of a definition as knows what a share is
+    metrics={"usage.depth": Metric("usage.depth", "customer", SHARE), "usage.days": Metric("usage.days", "customer", NUMBER)},
+    fields={
+        "customer": {"hope": Field("hope", SHARE), "beds": Field("beds", NUMBER)}, "contact": {"hope": Field("hope", SHARE)},
+    },
+    flows={"renewal": SimpleNamespace(fields={"discount": Field("discount", SHARE), "price": Field("price", MONEY)})},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fact", "share"),
+    [
+        ("usage.depth", True), ("usage.days", False), ("customer.hope", True), ("customer.beds", False),
+        ("customer.name", False), ("contact:P.1.hope", True), ("renewal.discount", True), ("case.discount", True),
+        ("case.price", False), ("case.stage", False), ("ago(usage.depth, days(30))", True), ("now", False),
+        ("average(renewal, renewal.discount, renewal.end == 'good')", True), ("count(contract)", False),
+        ("trigger cancel", False), ("role.csm", False), ("count(renewal, renewal.discount > 5%)", False),
+    ],
+)  # fmt: skip
+def test_which_facts_are_shares(fact, share):
+    assert is_share(KNOWN, fact, "renewal") is share
+
+
+def test_a_case_of_a_flow_that_is_gone_has_no_shares():
+    assert is_share(KNOWN, "case.discount", "former") is False

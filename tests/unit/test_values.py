@@ -28,6 +28,7 @@ from csflow.values import (
     parse_share,
     period_of,
     period_span,
+    share_text,
     to_minor,
 )
 
@@ -451,3 +452,19 @@ def test_an_unknown_period_is_refused() -> None:
 )  # fmt: skip
 def test_a_number_has_its_noun(number, words, text):
     assert counted(number, *words) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.8, "80 %"),
+        (0.07, "7 %"),
+        (0.125, "12.5 %"),
+        (1 / 3, "33.3333 %"),
+        (0.0, "0 %"),
+        (1.5, "150 %"),
+        (-0.1, "-10 %"),
+    ],
+)
+def test_a_share_is_told_in_per_cent(share, text):
+    assert share_text(share) == text

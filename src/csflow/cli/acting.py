@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.cli.hand import by_hand, print_result, print_rows, read_pairs, set_option, table, text_of
+from csflow.cli.hand import by_hand, is_share, print_result, print_rows, read_pairs, set_option, table, text_of
 from csflow.cli.options import as_of_option, format_option, instant_of
 from csflow.errors import UsageError
 from csflow.values import day
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from csflow.app import Csflow
     from csflow.cli import Here
     from csflow.cli.hand import Told
+    from csflow.flow.definition import Definition
     from csflow.services.acting import Act
 
 
@@ -98,16 +99,22 @@ def case_show(here: Here, name: str, as_of: str | None, output: str) -> None:
     """Show a case: stage, fields, milestones, deadlines, tasks and the last entries of its history."""
     app = here.open()
     result = app.show_case(name, now=instant_of(as_of, app.zone))
-    print_result(result, output, _case_lines(result))
+    print_result(result, output, _case_lines(result, app.definition))
 
 
-def _case_lines(found: dict[str, Any]) -> Iterator[str]:
+def _case_lines(found: dict[str, Any], definition: Definition) -> Iterator[str]:
     end = f", ended {found['end']} at {found['ended_at']}" if found["end"] else ""
     yield f"{found['case']}: in '{found['stage']}' since {found['entered_at']}{end}"
     if found["responsible"]:
         yield f"  {found['responsible']}: {found['owner'] or 'nobody'}{', waiting' if found['waiting'] else ''}"
     for title, rows in (
-        ("fields", [[name, text_of(value)] for name, value in found["fields"].items()]),
+        (
+            "fields",
+            [
+                [name, text_of(value, share=is_share(definition, f"{found['flow']}.{name}"))]
+                for name, value in found["fields"].items()
+            ],
+        ),
         ("milestones", [[name, at or "not reached"] for name, at in found["milestones"].items()]),
         ("deadlines", [[one["deadline"], f"due {one['due'] or 'unknown'}", _fate(one)] for one in found["deadlines"]]),
         ("tasks", [_task_cells(one) for one in found["tasks"]]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.cli.hand import by_hand, moment, print_result, print_rows, read_pairs, set_option, table, text_of
+from csflow.cli.hand import by_hand, is_share, moment, print_result, print_rows, read_pairs, set_option, table, text_of
 from csflow.cli.options import as_of_option, by_option, format_option, instant_of, now
 from csflow.errors import UsageError
 from csflow.values import counted
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from csflow.app import Csflow
     from csflow.cli import Here
     from csflow.cli.hand import Told
+    from csflow.flow.definition import Definition
     from csflow.services.acting import Act
 
 TRACES = {  # where a contact can be named, each as one
@@ -97,10 +98,10 @@ def customer_show(here: Here, key: str, as_of: str | None, actor: str, output: s
     app = here.open()
     act = Act(actor, now(), None if as_of is None else instant_of(as_of, app.zone), dry_run=True)
     result = app.show_customer(act, key)
-    print_result(result, output, _customer_lines(result))
+    print_result(result, output, _customer_lines(result, app.definition))
 
 
-def _customer_lines(found: dict[str, Any]) -> Iterator[str]:
+def _customer_lines(found: dict[str, Any], definition: Definition) -> Iterator[str]:
     yield f"{found['customer']}  {found['name'] or ''}".rstrip()
     signed = f", signed on {found['signed_on']}" if found["signed_on"] else ""
     yield f"  pays {found['amount'] or 'an unknown amount'}{signed}"
@@ -109,8 +110,9 @@ def _customer_lines(found: dict[str, Any]) -> Iterator[str]:
         ("contacts", [[one["contact"], one["name"] or "", one["post"] or "", "left" if one["left"] else ""]
                       for one in found["contacts"]]),
         ("roles", [[role, person] for role, person in found["roles"].items()]),
-        ("fields", [[name, text_of(value)] for name, value in found["fields"].items()]),
-        ("metrics", [_metric_cells(name, one) for name, one in found["metrics"].items()]),
+        ("fields", [[name, text_of(value, share=is_share(definition, f"customer.{name}"))]
+                    for name, value in found["fields"].items()]),
+        ("metrics", [_metric_cells(name, one, is_share(definition, name)) for name, one in found["metrics"].items()]),
         ("cases", [[one["case"], one["stage"], f"since {one['since']}", one["end"] or ""] for one in found["cases"]]),
     ):  # fmt: skip
         if rows:
@@ -129,9 +131,9 @@ def _contract_cells(one: dict[str, Any], current: str | None) -> list[str]:
     ]
 
 
-def _metric_cells(name: str, one: dict[str, Any]) -> list[str]:
+def _metric_cells(name: str, one: dict[str, Any], share: bool) -> list[str]:
     measured = f"measured {one['measured']}" if one["measured"] else "never measured"
-    return [name, text_of(one["value"]), f"{measured}{', too old' if one['stale'] else ''}"]
+    return [name, text_of(one["value"], share=share), f"{measured}{', too old' if one['stale'] else ''}"]
 
 
 @customer.command("file", epilog="Example:  csflow customer file C-0001 --since 2026-01-01")
@@ -148,16 +150,18 @@ def customer_file(here: Here, key: str, since: str | None, as_of: str | None, ou
         begin = moment(since, app.zone, now(), "--since")
         begin = app.zone.start_of(app.zone.day_of(begin)) if len(since) == len("2026-01-31") else begin
     rows = app.customer_file(key, now=instant_of(as_of, app.zone), since=begin)
-    lines = table([[one["at"], one["kind"], _what(one), one.get("actor") or ""] for one in rows])
+    lines = table([[one["at"], one["kind"], _what(one, app.definition), one.get("actor") or ""] for one in rows])
     print_rows(rows, output, lines or ["nothing is known to have happened"])
 
 
-def _what(one: dict[str, Any]) -> str:
+def _what(one: dict[str, Any], definition: Definition) -> str:
     words = [str(one["what"] or "")]
     if one.get("from"):
         words = [f"{one['from']} → {one['what']}"]
     if "value" in one:
-        words.append(f"= {text_of(one['value'])}")
+        asked = ("customer.", "contact.") if one["kind"] == "answer" else ("",)  # an answer fills a field of either
+        share = any(is_share(definition, f"{prefix}{one['what']}") for prefix in asked)
+        words.append(f"= {text_of(one['value'], share=share)}")
     if one.get("contact"):
         words.append(f"with {one['contact']}")
     if one.get("case"):

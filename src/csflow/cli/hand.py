@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from csflow.cli.options import by_option, format_option, instant_of, now, print_json
 from csflow.errors import UsageError
-from csflow.values import Instant, Zone, day
+from csflow.values import Instant, Zone, day, share_text
+
+if TYPE_CHECKING:
+    from csflow.flow.definition import Definition
 
 Told = tuple[dict[str, Any], Iterable[str]]  # what came of it: as data, and as lines for people
 
@@ -102,12 +106,35 @@ def print_rows(rows: list[dict[str, Any]], output: str, lines: Iterable[str]) ->
             click.echo(line)
 
 
-def text_of(value: Any) -> str:
+_WITHIN = re.compile(r"(?:ago|first|last|average|sum)\((?:\w+, )?(?P<fact>[\w.]+)")  # of the type of what they read
+
+
+def is_share(definition: Definition, fact: str, flow: str = "") -> bool:
+    """Whether a fact, as explanations and histories call it, is a share; ``flow`` is the one whose `case.` it may be.
+
+    ``contact:P-1.hope`` is the field of one contact, as a customer's file calls it.
+    """
+    within = _WITHIN.match(fact)
+    name = within["fact"] if within else fact
+    if name in definition.metrics:
+        return definition.metrics[name].type.name == "share"
+    kind, colon, _ = name.partition(":")
+    head, _, rest = (kind, "", name.rpartition(".")[2]) if colon else name.partition(".")
+    fields = definition.fields.get(head, {})
+    if head in definition.flows or head == "case":
+        known = definition.flows.get(flow if head == "case" else head)
+        fields = known.fields if known is not None else {}
+    return rest in fields and fields[rest].type.name == "share"
+
+
+def text_of(value: Any, *, share: bool = False) -> str:
     """A value for people."""
     if value is None:
         return "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if share and isinstance(value, int | float):
+        return share_text(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

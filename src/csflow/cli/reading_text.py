@@ -9,12 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from csflow.cli.hand import is_share
+from csflow.values import share_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from csflow.flow.definition import Definition, Effect, Flow, Label
 
 WIDE = 160  # columns where there is no terminal to fit into
+FATES = {"no": "refused", "not_applicable": "not applicable"}  # how a task fared, where its word is not enough
 COLOURS = {"true": "green", "false": "red", "unknown": "yellow"}
 
 
@@ -58,6 +62,10 @@ class Words:
         """A role's label."""
         known = self.definition.roles.get(name or "")
         return self._of(known.label, known.name) if known is not None else name or "–"
+
+    def share(self, fact: str, flow: str) -> bool:
+        """Whether a fact that a rule of the flow read is a share."""
+        return is_share(self.definition, fact, flow)
 
     def named(self, label: str, name: str) -> str:
         """A label with its id behind it, once where they are the same."""
@@ -210,7 +218,7 @@ def _milestones(case: dict[str, Any], words: Words) -> Iterator[str]:
         else:
             holds = _truth(milestone["holds"])
             yield f"  milestone {escape(name)}{optional}: {holds}{_from(milestone)}"
-            yield from _guard(milestone)
+            yield from _guard(milestone, words, case["flow"])
 
 
 def _way(case: dict[str, Any], way: dict[str, Any], words: Words) -> Iterator[str]:
@@ -223,23 +231,23 @@ def _way(case: dict[str, Any], way: dict[str, Any], words: Words) -> Iterator[st
     if way["approve"]:
         shown += f", to be approved by {escape(words.role(way['approve']))}"
     yield f"  to [bold]{escape(target)}[/]: {shown}{_from(way)}"
-    yield from _guard(way)
+    yield from _guard(way, words, case["flow"])
 
 
 def _from(judged: dict[str, Any]) -> str:
     return f" – true on {judged['true_on']} if nothing else changes" if judged.get("true_on") else ""
 
 
-def _guard(judged: dict[str, Any]) -> Iterator[str]:
+def _guard(judged: dict[str, Any], words: Words, flow: str) -> Iterator[str]:
     if judged["guard"] is None:
         return
-    values: dict[str, list[dict[str, Any]]] = {}
+    values: dict[str, list[str]] = {}
     for value in judged["values"]:
-        values.setdefault(value["fact"], []).append(value)
+        values.setdefault(value["fact"], []).append(_value(value, words.share(value["fact"], flow)))
     yield from _tree(judged["guard"], values, "      ")
 
 
-def _tree(part: dict[str, Any], values: dict[str, list[dict[str, Any]]], indent: str) -> Iterator[str]:
+def _tree(part: dict[str, Any], values: dict[str, list[str]], indent: str) -> Iterator[str]:
     if part["is"] != "part":
         yield f"{indent}{_truth(part['holds'])} {part['is']}"
         for inner in part["parts"]:
@@ -249,20 +257,22 @@ def _tree(part: dict[str, Any], values: dict[str, list[dict[str, Any]]], indent:
     yield f"{indent}{_truth(part['holds'])} {escape(part['text'])}{change}"
     for name in part["reads"]:
         mine = values[name]  # two counts of one thing have one name: each stands where it is written
-        yield f"{indent}    [dim]{escape(_value(mine.pop(0) if len(mine) > 1 else mine[0]))}[/]"
+        yield f"{indent}    [dim]{escape(mine.pop(0) if len(mine) > 1 else mine[0])}[/]"
 
 
-def _value(value: dict[str, Any]) -> str:
+def _value(value: dict[str, Any], share: bool) -> str:
     if value["value"] is None:
         return f"{value['fact']} is unknown: {value['unknown']}"
-    return f"{value['fact']} = {_shown(value['value'])}{_at(value)}"
+    return f"{value['fact']} = {_shown(value['value'], share)}{_at(value)}"
 
 
 def _at(value: dict[str, Any]) -> str:
     return f"  ({value['measured']})" if value["measured"] else ""
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, share: bool) -> str:
+    if share and isinstance(value, int | float):
+        return share_text(value)
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value).lower() if isinstance(value, bool) else "unknown" if value is None else str(value)
@@ -311,7 +321,8 @@ def print_history(found: dict[str, Any], words: Words) -> None:
             f"{entry['at']}  {who}{_happened(entry, words)}  [dim]{escape(entry['actor'])}[/]", soft_wrap=True
         )
         for reason in entry["because"]:
-            text = f"{reason['fact']} = {_shown(reason['value'])}{_at(reason)}"
+            share = words.share(reason["fact"], entry["case"].partition("/")[0])
+            text = f"{reason['fact']} = {_shown(reason['value'], share)}{_at(reason)}"
             console.print(f"                    [dim]{escape(text)}[/]", soft_wrap=True)
         if "recorded" in entry:
             written = f"written {entry['recorded']} under {entry['definition'][:12]}"
@@ -325,4 +336,7 @@ def _happened(entry: dict[str, Any], words: Words) -> str:
         return f"{kind} [bold]{ends}[/]"
     if kind == "opened":
         return f"opened in [bold]{escape(words.stage(flow, entry['to']))}[/]"
+    if kind == "task":
+        fate = str(entry["place"] or "")
+        return f"task [bold]{escape(str(entry['to']))}[/] {FATES.get(fate, fate)}".rstrip()
     return f"{kind} [bold]{escape(str(entry['to'] or entry['place'] or ''))}[/]"

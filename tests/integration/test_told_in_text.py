@@ -1,0 +1,106 @@
+"""What people read, to the word: shares in per cent, tasks with what became of them, numbers with their nouns."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from csflow.cli import main
+
+PROJECT = """
+csflow: 1
+name: p
+languages: [en]
+currency: EUR
+zone: UTC
+roles: {csm: Success manager, lead: {label: Lead, leads: csm}}
+people: {li: {roles: [csm]}, ann: {roles: [lead]}}
+fields:
+  customer: {hope: share, beds: number}
+metrics:
+  customer.risk: 100% - customer.hope
+"""
+CARE = """
+flow: care
+opens: customer.hope >= 50%
+responsible: csm
+fields: {discount: share}
+stages:
+  start:
+    do: [{task: hello, for: csm}, {task: greet, for: csm}]
+    transitions: {steady: {when: customer.risk <= 25% and case.discount >= 10%}}
+  steady: {transitions: {start: {trigger: again}}}
+  gone: bad
+transitions:
+  gone: {trigger: cancel, approve: lead}
+"""
+
+
+@pytest.fixture
+def run(database, tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "csflow.yaml").write_text(PROJECT, "utf-8")
+    (folder / "care.yaml").write_text(CARE, "utf-8")
+
+    def running(*words: str, code: int = 0) -> str:
+        call = ["--project", str(folder), "--database", database, *words]
+        result = CliRunner().invoke(main, call, env={"CSFLOW_ACTOR": "li"})
+        assert result.exit_code == code, result.output
+        return result.output
+
+    running.folder = folder
+    return running
+
+
+@pytest.fixture
+def hopeful(run):
+    """A customer with a hope of 80 %, in care."""
+    run("customer", "add", "C-1", "--set", "hope=80%", "--set", "beds=0.5")
+    run("run", "--as-of", "2026-03-02")
+    return run
+
+
+# Shares --------------------------------------------------------------------------------------------------------
+
+
+def test_a_share_is_told_in_per_cent_wherever_it_stands(hopeful):
+    hopeful("case", "set", "care/C-1/1", "discount=12.5%", "--at", "2026-03-03")
+    cells = [line.split(None, 1) for line in hopeful("customer", "show", "C-1").splitlines() if line.startswith("  ")]
+    told = {name: value.strip() for name, value in cells}
+    assert told["hope"] == "80 %"
+    assert told["customer.risk"].startswith("20 %  measured ")
+    assert "discount  12.5 %" in hopeful("case", "show", "care/C-1/1")
+    explained = hopeful("explain", "C-1", "--as-of", "2026-03-03")
+    assert "customer.risk = 20 %" in explained
+    assert "case.discount = 12.5 %" in explained
+    assert "customer.hope = 80 %" in hopeful("history", "C-1")
+    assert "= 80 %" in hopeful("customer", "file", "C-1")
+
+
+def test_a_number_is_no_share(hopeful):
+    assert "0.5" in next(line for line in hopeful("customer", "show", "C-1").splitlines() if "beds" in line)
+
+
+def test_data_for_scripts_keeps_shares_as_numbers(hopeful):
+    shown = json.loads(hopeful("customer", "show", "C-1", "--format", "json"))
+    assert shown["fields"]["hope"] == 0.8
+    entries = json.loads(hopeful("history", "C-1", "--format", "json"))["entries"]
+    assert entries[0]["because"][0]["value"] == 0.8
+
+
+# Tasks in history ----------------------------------------------------------------------------------------------
+
+
+def test_history_tells_what_became_of_a_task(hopeful):
+    hopeful("task", "done", "care/C-1/1", "hello", "--at", "2026-03-03")
+    hopeful("task", "done", "care/C-1/1", "greet", "--not-applicable", "--at", "2026-03-03")
+    hopeful("trigger", "cancel", "C-1", "--at", "2026-03-04")
+    hopeful("task", "done", "care/C-1/1", "approve", "--no", "--by", "ann", "--at", "2026-03-05")
+    told = [line.split("  ")[1] for line in hopeful("history", "care/C-1/1").splitlines() if "  task " in line]
+    assert told == [
+        "task hello opened", "task greet opened", "task hello done", "task greet not applicable",
+        "task approve opened", "task approve refused",
+    ]  # fmt: skip
