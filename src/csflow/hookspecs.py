@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
+    from pathlib import Path
+
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from csflow.flow.calendars import Calendar
     from csflow.flow.moments import Moment
@@ -70,6 +73,161 @@ class Provider:
     reads_usage: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that guards and metrics may call by name: the same in Python and in SQL.
+
+    ``takes`` and ``gives`` are names of types: number share money date time boolean text. ``python`` gets the values in
+    stored form (a date is a day number, a time an instant in UTC microseconds, money minor units), none of them
+    unknown: an unknown argument makes the result unknown. ``sql`` gets SQLAlchemy columns and must mean the same.
+    """
+
+    takes: tuple[str, ...]
+    gives: str
+    python: Callable[..., Any]
+    sql: Callable[..., ColumnElement[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Who a message goes to: ``kind`` is person, contact or role; ``address`` says how to reach them, by notifier."""
+
+    kind: str
+    id: str
+    name: str | None
+    address: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, ready to go. ``id`` is the same in every repeat, so that a receiver can drop those.
+
+    ``at`` is the moment it is about, as ISO text; ``about`` the ids of the messages that a digest puts together.
+    """
+
+    id: str
+    recipient: Recipient
+    title: str
+    text: str
+    language: str
+    at: str
+    case: str
+    flow: str
+    subject: Mapping[str, str]
+    about: tuple[str, ...] = ()
+
+
+class RetryLater(Exception):  # noqa: N818  # what it says, not what went wrong
+    """A notifier or effect could not do it now. ``after``: seconds that the other side asks to wait, if it does."""
+
+    def __init__(self, reason: str, *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Undeliverable(Exception):  # noqa: N818
+    """It will never work, however often it is tried: a wrong address, a refused message."""
+
+
+Send = Callable[[Message], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """A way to hand out messages: ``open`` makes ready (a connection, say) and gives the function that sends one.
+
+    Sending returns when the receiver has confirmed. It raises RetryLater or Undeliverable; whatever else it raises
+    counts as RetryLater. Secrets come from the environment only.
+    """
+
+    open: Callable[[], AbstractContextManager[Send]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An effect ``uses:`` that is due: ``id`` is the same in every repeat, ``options`` are its ``with:``."""
+
+    id: str
+    name: str
+    options: Mapping[str, Any]
+    at: str
+    case: str
+    flow: str
+    subject: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move that a pass has written, told to observers after the commit. ``at`` is ISO text."""
+
+    case: str
+    flow: str
+    subject: Mapping[str, str]
+    source: str
+    target: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page or report: a title, then a table. ``rows`` hold numbers, texts or None (unknown)."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a section is asked for: a read-only connection, the day, the language, and the section's ``with:``."""
+
+    connection: Connection
+    today: int
+    language: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 @hookspec
 def csflow_metrics() -> Mapping[str, Provider | Callable[[Batch], Mapping[str, Any]]]:  # type: ignore[empty-body]
     """Name the metrics this plugin computes: ``{"shop/orders": function}``; a function is called in batches."""
+
+
+@hookspec
+def csflow_milestones() -> Mapping[str, Callable[[Batch], Mapping[str, bool | int | None]]]:  # type: ignore[empty-body]
+    """Name the milestones this plugin decides: True, False or None (unknown) for each id, or the day it was reached."""
+
+
+@hookspec
+def csflow_functions() -> Mapping[str, Function]:  # type: ignore[empty-body]
+    """Name the functions this plugin adds to the expressions of guards and metrics."""
+
+
+@hookspec
+def csflow_notifiers() -> Mapping[str, Notifier | Send]:  # type: ignore[empty-body]
+    """Name the ways of handing out messages that ``via:`` and ``address:`` may name; a function sends one message."""
+
+
+@hookspec
+def csflow_effects() -> Mapping[str, Callable[[Call], None]]:  # type: ignore[empty-body]
+    """Name what an effect ``uses:`` may do. It is done by `deliver`, at least once, and raises as a notifier does."""
+
+
+@hookspec
+def csflow_importers() -> Mapping[str, Callable[[Mapping[str, Any]], Iterable[Mapping[str, str | None]]]]:  # type: ignore[empty-body]
+    """Name the readers that an import ``uses:``: given its ``with:``, each gives rows (column → text)."""
+
+
+@hookspec
+def csflow_sections() -> Mapping[str, Callable[[Sheet], Section]]:  # type: ignore[empty-body]
+    """Name the sections that pages and reports may show."""
+
+
+@hookspec
+def csflow_packs() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Name the folders with flows that a project may extend: ``{"shop": folder with a csflow.yaml}``."""
+
+
+@hookspec
+def csflow_moved(moves: Sequence[Moved]) -> None:
+    """Hear of moves after they were written, in batches. What it raises is told and changes nothing."""
