@@ -53,8 +53,9 @@ def main() -> None:
     """Both comparisons, on a copy of the named project (default: the minimal pack) with one customer and its cases."""
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "configs" / "minimal"
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "project"
-        shutil.copytree(source, folder)
+        home = Path(name) / "configs"  # with its neighbours: a pack may extend another
+        shutil.copytree(source.parent, home)
+        folder = home / source.name
         (folder.parent / "customers.csv").write_text(CUSTOMER)
         (folder.parent / "contracts.csv").write_text(CONTRACT)
         begun = [["import", "customer", "../customers.csv"], ["import", "contract", "../contracts.csv"], ["run"]]
