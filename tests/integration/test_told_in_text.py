@@ -104,3 +104,26 @@ def test_history_tells_what_became_of_a_task(hopeful):
         "task hello opened", "task greet opened", "task hello done", "task greet not applicable",
         "task approve opened", "task approve refused",
     ]  # fmt: skip
+
+
+# Numbers with their nouns --------------------------------------------------------------------------------------
+
+
+def test_one_of_a_thing_is_told_in_the_singular(run):
+    run("customer", "add", "C-1", "--set", "hope=80%")
+    assert "  1 customer\n" in run("status", "--as-of", "2026-03-01")
+    measured, passed = run("run", "--as-of", "2026-03-02").splitlines()[:2]
+    assert measured == "measured as of 2026-03-02 23:59: 1 value of 1 metric changed"
+    assert passed.startswith("pass as of 2026-03-02 23:59: 1 opened")
+    assert run("history", "C-1", "--limit", "2").startswith("(1 earlier entry is left out)\n")
+    run("customer", "add", "C-2", "--set", "hope=80%", "--at", "2026-03-03T09:00")
+    run("customer", "add", "C-3", "--set", "hope=90%", "--at", "2026-03-03T09:00")
+    assert run("measure", "--as-of", "2026-03-03").endswith(": 2 values of 1 metric changed\n")
+    assert "  3 customers\n" in run("status", "--as-of", "2026-03-03")
+    assert run("history", "C-1", "--limit", "1").startswith("(2 earlier entries are left out)\n")
+
+
+def test_a_row_of_one_cell_is_told_in_the_singular(run):
+    (run.folder / "customers.csv").write_text("id,name\nC-9\n", "utf-8")
+    told = run("import", "customers", str(run.folder / "customers.csv"), code=1)
+    assert "  1 rejected: 1 cell where the header has 2\n" in told

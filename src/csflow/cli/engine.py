@@ -15,6 +15,7 @@ import click
 
 from csflow.cli.options import as_of_option, by_option, format_option, instant_of, now
 from csflow.errors import UsageError
+from csflow.values import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 LISTS = ("opened", "moved", "milestones", "missed", "failed", "messages")  # of a pass in JSON, in this order
 IN_MEMORY = 1_000_000  # bytes of a list that wait in memory for their turn in the JSON; more wait in a file
+NOUNS = {"milestones": ("milestone",), "messages": ("message",), "tasks": ("task opened", "tasks opened")}
 SHOWN = 12  # ways and failures in the text
 UNITS = {"s": 1, "m": 60, "h": 3600}
 WAIT = re.compile(r"(\d+(?:\.\d+)?)([smh])")
@@ -226,12 +228,14 @@ class Report:
             _tell_measured(measured, _measured(self._app, measured))
         dry = " (dry run: nothing was written)" if self._dry_run else ""
         counts = {kind: number for kind, number in outcome.counts.items() if number and kind != "failed"}
-        told = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "nothing to do"
+        told = ", ".join(counted(number, *NOUNS.get(kind, (kind, kind))) for kind, number in counts.items())
+        told = told or "nothing to do"
         click.echo(f"pass as of {self._app.zone.text(outcome.as_of)}: {told}{dry}")
         for (flow, way), number in self._ways.most_common(SHOWN):
             click.echo(f"  {number:>7,}  {flow}: {way}")
         if len(self._ways) > SHOWN:
-            click.echo(f"  and {len(self._ways) - SHOWN} more ways: --format json lists every case")
+            more = counted(len(self._ways) - SHOWN, "more way")
+            click.echo(f"  and {more}: --format json lists every case")
         for failure in outcome.failed[:SHOWN]:
             click.echo(f"  failed: {failure['case']}: {failure['error']}")
         if len(outcome.failed) > SHOWN:
@@ -255,7 +259,8 @@ def _measured(app: Csflow, measured: Measured) -> dict[str, Any]:
 def _tell_measured(measured: Measured, data: dict[str, Any]) -> None:
     dry = " (dry run: nothing was written)" if data.get("dry_run") else ""
     total = sum(measured.changed.values())
-    click.echo(f"measured as of {data['as_of']}: {total:,} values of {len(measured.changed)} metrics changed{dry}")
+    values, metrics = counted(total, "value"), counted(len(measured.changed), "metric")
+    click.echo(f"measured as of {data['as_of']}: {values} of {metrics} changed{dry}")
     for failure in measured.failed:
         click.echo(f"  failed: {failure['metric']}: {failure['error']}")
     if measured.silent:

@@ -12,6 +12,7 @@ import click
 
 from csflow.cli.options import format_option, print_json
 from csflow.errors import DefinitionError, Problem, UsageError
+from csflow.values import counted
 
 if TYPE_CHECKING:
     from csflow.cli import Here
@@ -128,15 +129,11 @@ def _counts(definition: Definition | None) -> dict[str, int]:
 
 
 def _summary(definition: Definition | None, errors: int, warnings: int) -> str:
-    told = _several(warnings, "warning")
+    told = counted(warnings, "warning")
     if definition is None:
-        return f"{_several(errors, 'error')}, {told}"
-    found = ", ".join(_several(number, word.removesuffix("s")) for word, number in _counts(definition).items())
+        return f"{counted(errors, 'error')}, {told}"
+    found = ", ".join(counted(number, word.removesuffix("s")) for word, number in _counts(definition).items())
     return f"{definition.name} is valid: {found}; {told}"
-
-
-def _several(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 @click.command(epilog="Example:  csflow schema > csflow.schema.json")

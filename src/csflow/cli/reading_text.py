@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from csflow.cli.hand import is_share
-from csflow.values import share_text
+from csflow.values import counted, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ def print_status(found: dict[str, Any], words: Words) -> None:
     """The whole project on a page."""
     console = _console()
     last = {verb: (found[f"last_{verb}"] or {}).get("as_of", "never") for verb in ("measure", "pass")}
-    console.print(f"[bold]As of {found['as_of']}[/]  {found['customers']} customers", soft_wrap=True)
+    console.print(f"[bold]As of {found['as_of']}[/]  {counted(found['customers'], 'customer')}", soft_wrap=True)
     console.print(f"last measure {last['measure']}, last pass {last['pass']}", soft_wrap=True, style="dim")
     if not any(flow["cases"] for flow in found["flows"]):
         console.print(f"\nNo cases yet. Next:  {_next_step(found)}", soft_wrap=True, markup=False)
@@ -311,7 +311,9 @@ def print_history(found: dict[str, Any], words: Words) -> None:
     """One line an entry, with its reasons below."""
     console = _console()
     if found["left_out"]:
-        console.print(f"({found['left_out']} earlier entries are left out)", style="dim")
+        console.print(
+            f"({counted(found['left_out'], 'earlier entry is', 'earlier entries are')} left out)", style="dim"
+        )
     if not found["entries"]:
         console.print("Nothing has happened yet.")
     several = len({entry["case"] for entry in found["entries"]}) > 1

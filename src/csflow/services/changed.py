@@ -15,6 +15,7 @@ from csflow.services.views import View
 from csflow.services.work import Work
 from csflow.store import tables as t
 from csflow.store.insertion import insert_into
+from csflow.values import counted
 
 PINNED = "definition"  # key in `meta`: the hash that all cases run under
 EVERYONE = "ask_everyone"  # key in `meta`: set until a pass has asked all cases once
@@ -131,7 +132,7 @@ def _place_of(definition: Definition, flow: str, stage: str) -> str | None:
 
 
 def _homeless(definition: Definition, flow: str, stage: str, number: int) -> str:
-    cases = f"{number} case{'s' if number != 1 else ''}"
+    cases = counted(number, "case")
     if flow not in definition.flows:
         return f"flow '{flow}' is gone, but has {cases} in '{stage}': bring it back"
     return f"stage '{stage}' of flow '{flow}' is gone, but has {cases}: write renamed_from: or migrate:"

@@ -79,9 +79,8 @@ def _call(
         return _column(str(arguments[0].value), known, columns)
     work = {"default": _default, "days_between": _days_between}.get(name)
     if work is None or len(arguments) != 2:
-        raise ValueError(
-            f"no {name}(…) with {len(arguments)} values: there are default(x, y), days_between(a, b), column('x')"
-        )
+        given = values.counted(len(arguments), "value")
+        raise ValueError(f"no {name}(…) with {given}: there are default(x, y), days_between(a, b), column('x')")
     first, second = (_compile(argument, known, columns, depth + 1) for argument in arguments)
     return lambda cells: work(first(cells), second(cells))
 

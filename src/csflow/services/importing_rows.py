@@ -11,7 +11,7 @@ from csflow.services.importing_mapping import amounts
 from csflow.services.importing_values import fingerprint
 from csflow.store.erased import FREE, PERSONAL
 from csflow.store.importing import StagedField
-from csflow.values import day_text
+from csflow.values import counted, day_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +113,7 @@ class Rows:
         if isinstance(row, Unread):
             return row.reason
         if len(row) != width:
-            return f"{len(row)} cells where the header has {width}"
+            return f"{counted(len(row), 'cell')} where the header has {width}"
         if any("\0" in cell for cell in row):
             return "holds a zero byte"
         return "the header once more" if [cell.strip() for cell in row] == self.header else ""
