@@ -42,8 +42,8 @@ def import_file(path: Path) -> ModuleType:
     """A Python file beside a project as a module. UsageError with file and reason where it cannot be imported."""
     name = f"csflow_local_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path}: this is no Python file")
+    assert spec is not None  # noqa: S101  # of a name that ends with .py
+    assert spec.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

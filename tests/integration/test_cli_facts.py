@@ -79,6 +79,25 @@ def test_a_folder_comes_in_in_order_and_as_json(csflow):
     assert [(one["name"], one["new"]) for one in told["files"]] == [("firms", 1), ("contract", 1)]
 
 
+def test_each_file_is_one_object_a_line(csflow):
+    folder = csflow.folder / "data"
+    folder.mkdir()
+    (folder / "contracts.csv").write_text("id,customer,starts_on\nK1,1,2024-01-01\n")
+    (folder / "firms.csv").write_text("number;firm;kind;note\n1;Ann;S;x\n")
+    lines = csflow("import", "data", "--format", "jsonl").stdout.splitlines()
+    assert [(json.loads(line)["name"], json.loads(line)["new"]) for line in lines] == [("firms", 1), ("contract", 1)]
+
+
+def test_what_a_complete_file_lacks_is_counted_as_closed(csflow):
+    rows = "".join(f"K{n},1,2024-01-01\n" for n in range(40))
+    (csflow.folder / "firms.csv").write_text("number;firm;kind;note\n1;Ann;S;x\n")
+    (csflow.folder / "contracts.csv").write_text("id,customer,starts_on\n" + rows)
+    csflow("import", "firms", "firms.csv")
+    csflow("import", "contracts", "contracts.csv")
+    (csflow.folder / "contracts.csv").write_text("id,customer,starts_on\n" + rows.replace("K7,1,2024-01-01\n", ""))
+    assert "  1 closed" in csflow("import", "contracts", "contracts.csv", "--complete").stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -89,6 +108,8 @@ def test_a_folder_comes_in_in_order_and_as_json(csflow):
         (("import", "firms", "odd.csv"), 2, "nothing reads column 'colour'"),
         (("import", "firms", "firms.csv", "--complete"), 2, "--complete closes"),
         (("import", "firms", "firms.csv", "--as-of", "soon"), 2, "--as-of 'soon'"),
+        (("import", "project"), 2, "project: no file here is called like an import or a kind"),
+        (("import", "project", "--complete"), 2, "--complete and --rejects are for one file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_an_exit_code(csflow, words, code, says):

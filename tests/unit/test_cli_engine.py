@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from filelock import FileLock
 
+from csflow.app import Csflow
 from csflow.cli import main
-from csflow.cli.engine import wait_of
+from csflow.cli.engine import Report, wait_of
+from csflow.cli.options import progress
 from csflow.errors import UsageError
 
 PROJECT = """
@@ -207,3 +210,84 @@ def test_a_warm_pass_over_one_customer_imports_nothing_that_reads_yaml_or_paints
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     found = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
     assert not found & {"ruamel", "pydantic", "pydantic_core", "alembic", "rich"}
+
+
+class Terminal(io.StringIO):
+    """A stderr that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+RESTLESS = """
+flow: restless
+opens: contract.id is known
+stages:
+  here: {transitions: {there: customer.name is known}}
+  there: {transitions: {here: customer.name is known}}
+"""
+
+
+def test_a_case_that_goes_in_circles_is_told_as_failed_in_every_format(project: Path) -> None:
+    (project / "restless.yaml").write_text(RESTLESS, "utf-8")
+    words = ("advance", "--flow", "restless", "--as-of", "2026-01-10", "--dry-run")
+    failed = told(project, *words, code=1)["failed"]
+    assert [one["case"] for one in failed] == ["restless/C-1/1", "restless/C-2/1"]
+    lines = csflow("--project", project, *words, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["case"] for line in lines if '"failed"' in line[:20]] == [
+        "restless/C-1/1",
+        "restless/C-2/1",
+    ]
+    text = csflow("--project", project, *words).stdout.splitlines()
+    assert [line.split(":")[1].strip() for line in text if line.startswith("  failed: ")] == [
+        "restless/C-1/1", "restless/C-2/1",
+    ]  # fmt: skip
+
+
+def test_the_text_names_a_dozen_ways_and_failures_and_counts_the_rest(project: Path, tmp_path: Path) -> None:
+    many = [f"D-{n:02}" for n in range(20)]
+    (tmp_path / "customers.csv").write_text("id,name\n" + "".join(f"{key},x\n" for key in many))
+    (tmp_path / "contracts.csv").write_text(
+        "id,customer,starts_on,ends_on,amount\n" + "".join(f"K-{key},{key},2026-01-05,2026-12-31,100\n" for key in many)
+    )
+    for name in ("customers", "contracts"):
+        csflow("--project", project, "import", name, tmp_path / f"{name}.csv", "--as-of", "2026-01-05")
+    (project / "restless.yaml").write_text(RESTLESS, "utf-8")
+    for number in range(12):
+        text = RESTLESS.replace("restless", f"calm_{number}").replace("customer.name is known", "customer.name == 'y'")
+        (project / f"calm_{number}.yaml").write_text(text, "utf-8")
+    text = csflow("--project", project, "advance", "--as-of", "2026-01-10").stdout.splitlines()
+    # opened in lifecycle, in restless and in 12 calm ones, and restless from here to there: 15 ways, 12 shown
+    assert "  and 3 more ways: --format json lists every case" in text
+    assert len([line for line in text if line.startswith("  failed: ")]) == 12
+    assert "  and 10 more that failed" in text  # of 22 customers
+
+
+def test_on_a_terminal_the_changes_are_counted_on_stderr(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Report(Csflow(project), "text", dry_run=False) as report:
+        for _ in range(100):
+            report.tell("opened", {"flow": "lifecycle", "case": "x", "stage": "start"})
+        assert terminal.getvalue() == "\r100 changes …"
+    assert terminal.getvalue() == "\r100 changes …\r\033[K"
+
+
+def test_on_a_terminal_a_bar_is_shown_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress("x.csv") as show:
+        show("read", 0, 0)
+        show("read", 5, 10)
+    assert "x.csv" in terminal.getvalue()
+
+
+def test_a_measure_tells_failed_plugins_and_silent_sources(project: Path) -> None:
+    (project / "luck.py").write_text(
+        "from csflow.hookspecs import hookimpl\n\n\n@hookimpl\ndef csflow_metrics():\n"
+        "    return {'shop/luck': lambda batch: 1 / 0}\n",
+        "utf-8",
+    )
+    (project / "luck.yaml").write_text("metrics:\n  customer.luck: {type: number, uses: shop/luck}\n", "utf-8")
+    text = csflow("--project", project, "measure", "--as-of", "2026-01-10").stdout.splitlines()
+    assert "  failed: customer.luck: shop/luck: ZeroDivisionError: division by zero" in text

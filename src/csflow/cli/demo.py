@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from csflow.cli.options import progress
 from csflow.errors import UsageError
+from csflow.values import counted
 
 if TYPE_CHECKING:
     from csflow.app import Csflow
@@ -51,25 +50,11 @@ def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, 
     living.make_project(folder, packs[pack], note=population.note)
     app = Csflow(folder)
     click.get_current_context().call_on_close(app.close)
-    click.echo(f"{customers} customers, seed {seed}, into {folder} – {population.note}")
-    with _progress(population.number) as tell:
-        lived = app.live(population, tell)
+    click.echo(f"{counted(customers, 'customer')}, seed {seed}, into {folder} – {population.note}")
+    with progress("weeks") as show:
+        lived = app.live(population, lambda done: show("lived", done, population.number))
     _summary(app, folder, lived)
     return 1 if lived.failed or lived.rejected else 0
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, on stderr."""
-    if not sys.stderr.isatty():
-        yield lambda _done: None
-        return
-    from rich.console import Console  # noqa: PLC0415  # a slow import that only a terminal needs
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("weeks", total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _summary(app: Csflow, folder: Path, lived: Lived) -> None:
@@ -78,14 +63,15 @@ def _summary(app: Csflow, folder: Path, lived: Lived) -> None:
     until = app.zone.text(lived.until)[:10]
     counts, lines = lived.counts, standing(app.store, app.definition)
     click.echo(
-        f"\n{lived.weeks} weeks until {until}: {lived.rows:,} rows imported, {counts['opened']:,} cases opened, "
-        f"{sum(line.moves for line in lines):,} moves, {counts['missed']:,} deadlines missed, "
-        f"{counts['messages']:,} messages written"
+        f"\n{counted(lived.weeks, 'week')} until {until}: {counted(lived.rows, 'row')} imported, "
+        f"{counted(counts['opened'], 'case')} opened, {counted(sum(line.moves for line in lines), 'move')}, "
+        f"{counted(counts['missed'], 'deadline')} missed, {counted(counts['messages'], 'message')} written"
     )
     for flow in dict.fromkeys(line.flow for line in lines):
         _flow(app, [line for line in lines if line.flow == flow])
     if lived.rejected or lived.failed:
-        click.echo(f"\n{lived.rejected:,} rows were refused, {len(lived.failed):,} words or cases failed:")
+        refused = counted(lived.rejected, "row was", "rows were")
+        click.echo(f"\n{refused} refused, {counted(len(lived.failed), 'word or case', 'words or cases')} failed:")
         for failure in lived.failed[:5]:
             click.echo("  " + ": ".join(failure.values()))
     click.echo("\nNext:")
@@ -102,7 +88,7 @@ def _flow(app: Csflow, lines: list[Standing]) -> None:
         end = {"good": " ✓", "bad": " ✗"}.get(flow.stages[line.stage].end or "", "")
         overdue = f"  {line.overdue} overdue" if line.overdue else ""
         bar = "█" * round(BAR * line.cases / most) if most else ""
-        moves = f"{line.moves:,} moves here" if line.moves else ""
+        moves = f"{counted(line.moves, 'move')} here" if line.moves else ""
         click.echo(f"  {line.stage + end:<16} {line.cases:>6,}  {bar:<{BAR}} {moves}{overdue}".rstrip())
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.cli.options import as_of_option, format_option, instant_of, now, print_json
+from csflow.cli.options import as_of_option, format_option, instant_of, now, print_json, progress
 from csflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from csflow.cli import Here
     from csflow.services.importing import Summary
 
@@ -62,17 +58,17 @@ def import_(
     app = here.open()
     definition, recorded = app.definition, now()
     moment = instant_of(as_of, app.zone)
-    files = [(what, file)] if file is not None else files_of(definition, _folder(what))
+    files = [(what, file)] if file is not None else files_of(definition, Path(what))
     if file is None and (complete or rejects):
         raise UsageError("--complete and --rejects are for one file: csflow import NAME FILE")
     if not files:
         raise UsageError(f"{what}: no file here is called like an import or a kind (customers.csv, usage.jsonl …)")
     summaries: list[Summary] = []
     for name, path in files:
-        with _progress(path) as progress:
+        with progress(path.name) as show:
             summary = import_file(
                 app.store, definition, name, path, as_of=moment, dry_run=dry_run, complete=complete, rejects=rejects,
-                progress=progress, recorded=recorded,
+                progress=show, recorded=recorded,
             )  # fmt: skip
         summaries.append(summary)
         if output == "text":
@@ -82,13 +78,6 @@ def import_(
     if output == "json":
         print_json({"dry_run": dry_run, "files": [summary.as_dict() for summary in summaries]})
     return 1 if any(summary.rejected for summary in summaries) else 0
-
-
-def _folder(what: str) -> Path:
-    folder = Path(what)
-    if not folder.is_dir():
-        raise UsageError(f"'{what}' is no folder; for one file write csflow import NAME FILE")
-    return folder
 
 
 def _tell(summary: Summary) -> None:
@@ -106,21 +95,3 @@ def _tell(summary: Summary) -> None:
         click.echo(f"  refused rows: {summary.rejects}")
     if summary.note:
         click.echo(f"  {summary.note}")
-
-
-@contextmanager
-def _progress(path: Path) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar on a terminal, on stderr, so that the output stays what it is."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415  # a slow import that only a terminal needs
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(path.name, total=None)
-
-        def show(what: str, done: int, total: int) -> None:
-            bar.update(task, description=f"{what} {path.name}", completed=done, total=max(total, 1))
-
-        yield show

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -78,6 +79,24 @@ def instant_of(text: str | None, zone: Zone) -> Instant:
     except (ValueError, OverflowError):
         message = f"--as-of '{text}' is neither a day nor an instant: write 2026-01-31 or 2026-01-31T14:30"
         raise UsageError(message) from None
+
+
+@contextmanager
+def progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal, on stderr: the output stays what it is. It hears what is done, how much of how much."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _done, _total: None
+        return
+    from rich.console import Console  # noqa: PLC0415  # a slow import that only a terminal needs
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{what} {name}", completed=done, total=max(total, 1))
+
+        yield show
 
 
 def print_json(data: Any) -> None:

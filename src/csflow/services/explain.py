@@ -88,13 +88,6 @@ def foresee(connection: Connection, definition: Definition, asked: Asked) -> Vie
     return see(connection, definition, asked.now)
 
 
-def explain_case(connection: Connection, view: View, case: int) -> dict[str, Any]:
-    """Explain one case by its id in the store; LookupError when there is none."""
-    for explained in explain_cases(connection, view, [case]):
-        return explained
-    raise LookupError(f"no case {case}")
-
-
 def explain_cases(connection: Connection, view: View, cases: Iterable[int]) -> Iterator[dict[str, Any]]:
     """Explain cases by their ids in the store, in that order; those that no flow knows any more are left out.
 

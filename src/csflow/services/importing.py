@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from csflow.errors import StoreError, UsageError
+from csflow.errors import UsageError
 from csflow.services.importing_files import Source, read_format
 from csflow.services.importing_mapping import Mapping, compile_plan, find_mapping, plural
 from csflow.services.importing_rejects import write_rejects
@@ -116,7 +116,7 @@ def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
     A file belongs to the mapping whose `with: {path}` matches it, else to the import or kind it is called like.
     """
     if not folder.is_dir():
-        raise StoreError(f"{folder}: no such folder")
+        raise UsageError(f"'{folder}' is no folder; for one file write csflow import NAME FILE")
     chosen: dict[Path, str] = {}
     for name, said in definition.imports.items():
         pattern = str((said.get("with") or {}).get("path") or "")
