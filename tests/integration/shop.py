@@ -84,11 +84,11 @@ def at(text: str) -> int:
 
 
 class Shop:
-    """The project on a database. A day is written as text; a verb takes place at its end."""
+    """The project (or another one of ``files``) on a database. A day is written as text; a verb takes place at its end."""
 
-    def __init__(self, database: str, folder) -> None:
+    def __init__(self, database: str, folder, files: dict[str, str] = FILES) -> None:
         folder.mkdir(exist_ok=True)
-        for name, text in FILES.items():
+        for name, text in files.items():
             (folder / name).write_text(text, "utf-8")
         self.folder, self.database = folder, database
         self.definition = load(folder, Surroundings(CATALOGUE)).definition
