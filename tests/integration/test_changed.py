@@ -86,6 +86,23 @@ def test_a_dropped_stage_without_a_way_on_stops_the_pass_and_writes_nothing(stor
         ]
 
 
+def test_a_flow_that_is_gone_stops_the_pass_and_writes_nothing(store: Store, tmp_path: Path) -> None:
+    run(store, definition(tmp_path / "p", FIRST), 0)
+    with pytest.raises(DefinitionError, match=r"flow 'life' is gone, but has 3 cases in 'trial': bring it back"):
+        run(store, definition(tmp_path / "p", FIRST.replace("flow: life", "flow: other")), 1)
+    assert stages(store) == ["trial"] * 3
+
+
+def test_a_definition_that_comes_back_is_kept_once(store: Store, tmp_path: Path) -> None:
+    one = definition(tmp_path / "p", FIRST)
+    two = definition(tmp_path / "p", FIRST.replace("10 days", "20 days"))
+    for place, what in enumerate((one, two, one)):
+        run(store, what, place)
+    with store.reading() as connection:
+        assert sorted(connection.execute(select(t.definition.c.hash)).scalars()) == sorted([one.hash, two.hash])
+        assert set(connection.execute(select(t.case.c.definition)).scalars()) == {one.hash}
+
+
 def test_migrated_cases_go_to_the_named_stage(store: Store, tmp_path: Path) -> None:
     run(store, definition(tmp_path / "p", FIRST), 0)
     moved = FIRST.replace("  trial:\n", "  start:\n") + "migrate: {trial: {to: live}}\n"

@@ -235,6 +235,22 @@ def test_a_case_is_shown_with_its_fields_milestones_deadlines_tasks_and_history(
     assert [one["label"] for one in care["tasks"]] == ["Say hello"]
 
 
+def test_moves_and_answers_stand_in_the_customers_file_and_a_contract_without_end_only_begins(hand):
+    enter(hand)
+    hand.contract("K-1", ends=None)
+    hand.open("complaint", what="slow")
+    hand.say("solved", "complaint/C-1/1", hand.act(hour=15))
+    contact = hand.contact()
+    said = {"customer": 1, "contact": contact, "question": "customer.nps", "day": MONDAY + 1, "source": 1, "ref": "1"}
+    hand.add(t.answer, **said, number=7.0)
+    rows = [(one["at"][:10], one["kind"], one.get("from"), one["what"], one.get("value")) for one in file_of(hand)]
+    assert [row for row in rows if row[1] not in ("entered", "field", "opened", "task")] == [
+        ("2026-01-31", "contract begins", None, "K-1", None),
+        ("2026-03-02", "moved", "solve", "closed", None),
+        ("2026-03-03", "answer", None, "customer.nps", 7.0),
+    ]
+
+
 def test_a_customers_file_is_one_list_in_the_order_of_time(hand):
     enter(hand, signed_on="2026-01-31", roles={"csm": "li"})
     hand.contract("K-1")

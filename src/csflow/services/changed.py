@@ -153,9 +153,5 @@ def _rename(connection: Connection, view: View, request: Any, flow: Flow, old: s
     if flow.migrate.get(old, {}).get("clock") == "restart":
         values["clock"] = None
     connection.execute(update(t.case).where(*mine).values(**values))
-    for table in (t.milestone,):
-        connection.execute(
-            update(table)
-            .where(table.c.stage == old, table.c.case.in_(select(c.id).where(c.flow == flow.name, c.stage == new)))
-            .values(stage=new)
-        )
+    m, taken = t.milestone.c, select(c.id).where(c.flow == flow.name, c.stage == new)
+    connection.execute(update(t.milestone).where(m.stage == old, m.case.in_(taken)).values(stage=new))
