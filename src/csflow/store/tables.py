@@ -542,16 +542,25 @@ outbox = Table(
     Column("case", Big, nullable=False),
     Column("seq", Integer, nullable=False),
     Column("verb", Word, nullable=False),  # notify or uses
-    Column("recipient", Word),  # role:csm_lead, person:li, contact:KEY
+    Column("recipient", Word),  # as the rule says: role:csm_lead, person:li, contact:KEY, uses:NAME
     Column("message", Word),
     Column("via", Word),
-    Column("body", Word, nullable=False),  # JSON: values of the holes, ids only
+    Column("body", Word, nullable=False),  # JSON: the content, with ids where names and free words are to stand
     Column("at", Big, nullable=False),
     Column("status", Word, nullable=False),  # pending withheld sent dead dropped
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("next_try", Big),
     Column("error", Word),
-    Index(None, "status", "next_try"),
+    Column("addressee", Word),  # who that is: person:li, contact:KEY, uses:NAME; null = not asked yet
+    Column("digest", Word),  # the id of the digest that it is part of, from the first try on
+    Column("surplus", Integer, nullable=False, server_default="0"),  # 1 = over the addressee's budget of a day
+    Column("claimed", Word),  # by which deliver, until when
+    Column("claimed_until", Big),
+    Column("sent_at", Big),
+    Column("actor", Word),  # who released, retried or dropped it last
+    Index(None, "status", "id"),
+    Index(None, "case", "seq"),
+    Index("ix_outbox_sent_at", "sent_at", sqlite_where=Column("sent_at", Big).is_not(None)),
     **STRICT,
 )
 
