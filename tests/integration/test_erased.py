@@ -9,6 +9,7 @@ from hand import ZONE, at
 from importing_project import counts
 from sqlalchemy import insert, select, update
 
+from csflow.errors import StoreError
 from csflow.services.customers import Done, add_activity, erase_contact
 from csflow.services.importing import import_file
 from csflow.services.tasking import Answer, finish_task
@@ -19,7 +20,7 @@ from csflow.values import day
 
 CONTACTS = (
     "id,customer,name,mail,phone,post,left,hobby,attitude\n"
-    "P-1,C-1,Grace Hopper,g@example.com,555,Head,no,chess,for\nP-2,C-1,Ada Byron,a@example.com,556,Buyer,no,go,against\n"
+    "P-1,C-1,Grace Hopper,g@example.com,555-0101,Head,no,chess,for\nP-2,C-1,Ada Byron,a@example.com,556,Buyer,no,go,against\n"
 )
 ACTIVITIES = "customer,contact,kind,at,note\nC-1,P-1,visit,2026-02-01,her daughter\nC-1,P-2,visit,2026-02-01,coffee\n"
 ANSWERS = (
@@ -28,7 +29,7 @@ ANSWERS = (
 )
 WORDS = "id,name,contact,at,words\n1,greeted,P-1,2026-02-01,dear Grace\n2,greeted,P-2,2026-02-01,dear Ada\n"
 FILES = {"contacts": CONTACTS, "activities": ACTIVITIES, "answers": ANSWERS, "triggers": WORDS}
-SECRETS = ("Grace", "Hopper", "g@example.com", "555", "Head", "chess", "daughter", "liked")
+SECRETS = ("Grace", "Hopper", "g@example.com", "555-0101", "Head", "chess", "daughter", "liked")
 
 
 @pytest.fixture
@@ -110,6 +111,24 @@ def test_words_to_an_erased_contacts_case_lose_their_free_text_too(known):
     text = f"id,name,case,at,words\n7,greeted,greeting/P-1/{case[0].number},2026-03-03,dear Grace\n"
     assert bring(known, "triggers", text).new == 1
     assert secrets(known) == []
+
+
+def test_an_erasure_while_a_file_comes_in_stops_the_import_before_it_writes_the_name(hand):
+    hand.customer()
+    hand.contact()
+    path = hand.folder / "contacts.csv"
+    path.write_text(CONTACTS, "utf-8")
+    erased = []
+
+    def meanwhile(what, _done, _total):
+        if what == "read" and not erased:
+            erased.append(erase_contact(hand.store, hand.definition, hand.act(), contact="P-1"))
+
+    with pytest.raises(StoreError, match="a contact was erased while this came in: import it once more"):
+        import_file(hand.store, hand.definition, "contacts", path, as_of=at(1), progress=meanwhile)
+    assert secrets(hand) == []
+    assert bring(hand, "contacts", CONTACTS).new == 1
+    assert secrets(hand) == []
 
 
 # What is told ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from csflow.errors import UsageError
+from csflow.errors import StoreError, UsageError
 from csflow.services.importing_files import Source, read_format
 from csflow.services.importing_mapping import Mapping, compile_plan, find_mapping, plural
 from csflow.services.importing_rejects import write_rejects
@@ -217,6 +217,9 @@ class _Work:
         commit()
         total = counts.read
         for done in apply_chunks(staging, terms, counts, self._questions()):
+            # After writing: an erasure that held a row until now is seen, one that comes later blanks what is written.
+            if erased_contacts(staging.connection) != self.rows.erased:
+                raise StoreError(f"{self.source.path}: a contact was erased while this came in: import it once more")
             commit()
             self.progress("write", min(done, total), total)
         return note
