@@ -617,6 +617,11 @@ def test_columns_that_fit_nowhere_are_all_told_at_once(desk):
         ({"into": "customer", "columns": {"id": "=id **"}}, "cannot be read"),
         ({"into": "usage", "columns": {"customer": "id"}, "ignore": ["*"]}, "'feature' is missing"),
         ({"into": "customer", "on_duplicate": "both"}, "sum, last, first"),
+        ({"into": "customer", "columns": ["id"]}, "columns are `name: column`, ignore a list of columns"),
+        ({"into": "customer", "ignore": "a"}, "columns are `name: column`, ignore a list of columns"),
+        ({"into": "contract", "max_missing": "some"}, "max_missing is a share such as 5%, not 'some'"),
+        ({"into": "customer", "columns": {"id": {"column": "id", "values": "a"}}}, "values are `{cell: word}`"),
+        ({"into": "customer", "columns": {"id": "id", "name": {"column": "a", "type": "word"}}}, "not 'word'"),
     ],
 )  # fmt: skip
 def test_a_mapping_that_cannot_work_is_refused(desk, mapping, says):

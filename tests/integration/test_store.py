@@ -298,3 +298,10 @@ def test_a_lock_given_back_can_be_taken_again(store):
             pass
     if store.path:
         assert not Path(f"{store.path}.lock.json").exists()
+
+
+def test_a_database_in_memory_needs_no_lock():
+    opened = open_store("sqlite://", project=None)
+    with pass_lock(opened, 0), pass_lock(opened, 0):
+        pass
+    opened.close()

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from csflow import cli
-from csflow.app import VERSION, find_project, project_at, shipped_packs
+from csflow.app import VERSION, Csflow, country_holidays, find_project, population_in, project_at, shipped_packs
 from csflow.cli import COMMANDS, main
 from csflow.cli.options import by_option, instant_of
 from csflow.errors import CsflowError, LockedError, UsageError
@@ -177,6 +177,39 @@ def test_a_project_is_found_from_the_folder_upwards(tmp_path: Path) -> None:
     assert project_at(tmp_path) == tmp_path.resolve()
     with pytest.raises(UsageError, match="csflow init"):
         project_at(tmp_path / "a")
+
+
+def test_without_a_project_from_the_folder_upwards_the_way_to_one_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no csflow\.yaml in .* or above: name a project with --project"):
+        find_project(tmp_path)
+
+
+def test_a_country_that_nobody_knows_has_no_holidays() -> None:
+    assert country_holidays("XX") is None
+    assert "2026-12-25" in (country_holidays("DE-BY") or [])
+
+
+def test_a_pack_without_a_population_generates_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no population to generate"):
+        population_in(tmp_path, seed=1, customers=1)
+    (tmp_path / "population.py").write_text("WEEKS = 3\n", "utf-8")
+    with pytest.raises(UsageError, match=r"population\.py: it needs weeks"):
+        population_in(tmp_path, seed=1, customers=1)
+
+
+def test_the_package_offers_its_names_and_no_others() -> None:
+    import csflow
+
+    assert csflow.Csflow is Csflow
+    with pytest.raises(AttributeError, match="module 'csflow' has no attribute 'Nothing'"):
+        _ = csflow.Nothing
+
+
+@pytest.mark.parametrize("word", ["-x", "--nothing"])
+def test_a_word_that_begins_like_an_option_is_no_command(word: str) -> None:
+    done = run("--", word)
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
 
 
 def test_validate_where_no_project_is_says_so(tmp_path: Path) -> None:

@@ -124,6 +124,21 @@ def test_jsonl_has_the_columns_of_all_its_rows(write):
     )
 
 
+def test_a_jsonl_file_with_nothing_in_it_is_empty(write):
+    with pytest.raises(StoreError, match=r"data\.jsonl: the file is empty"):
+        rows_of(write("\n\n", "data.jsonl"))
+
+
+def test_a_jsonl_file_in_another_encoding_is_named_with_its_line(write):
+    with pytest.raises(StoreError, match=r"data\.jsonl:2: byte 0xeb is not utf-8"):
+        rows_of(write('{"name": "Ann"}\n{"name": "Zoë"}\n', "data.jsonl", "cp1252"))
+
+
+def test_a_file_of_many_short_lines_is_read_whatever_its_size(write, monkeypatch):
+    monkeypatch.setattr(importing_files, "BLOCK", 1000)
+    assert len(rows_of(write("id\n" + "1\n" * 2000))[1]) == 2000
+
+
 def test_large_numbers_in_jsonl_keep_every_digit(write):
     assert rows_of(write('{"id": 12345678901234567890.10}\n', "d.jsonl"))[1] == [(1, ["12345678901234567890.10"])]
 

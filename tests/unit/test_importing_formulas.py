@@ -66,9 +66,16 @@ def test_an_unknown_column_is_named():
         compile_formula("prize * 2", KNOWN)
 
 
-def test_a_cell_that_is_no_number_cannot_be_multiplied():
-    with pytest.raises(ValueError, match="'many' is not a number"):
-        value("price * 2", price="many")
+@pytest.mark.parametrize("cell", ["many", "1e999", "nan", "1_000"])
+def test_a_cell_that_is_no_number_cannot_be_multiplied(cell):
+    with pytest.raises(ValueError, match=f"'{cell}' is not a number"):
+        value("price * 2", price=cell)
+
+
+def test_a_formula_is_nested_thirty_deep_at_most():
+    assert value("1" + " + 1" * 30) == "31"
+    with pytest.raises(ValueError, match="nested at most 30 deep"):
+        compile_formula("1" + " + 1" * 31, KNOWN)
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.integers(1, 1000))

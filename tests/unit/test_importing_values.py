@@ -105,6 +105,12 @@ def test_an_id_is_trimmed_and_bounded():
         key("x" * 501)
 
 
+@pytest.mark.parametrize("cell", ["0001-05-01T10:00", "9999-01-01T10:00"])
+def test_a_year_in_which_no_customer_lived_is_no_moment(cell):
+    with pytest.raises(ValueError, match=f"'{cell}' is a year that no customer has"):
+        read(TIME, cell)
+
+
 def test_a_currency_is_three_letters():
     assert currency_code(" usd") == "USD"
     assert currency_code("") is None
