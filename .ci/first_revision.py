@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import re
 from pathlib import Path
 
 from alembic.autogenerate import api, render
@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 
 from csflow.store.migrating import whole_metadata
 
+WIDTH = 105
 TARGET = Path(__file__).parents[1] / "src/csflow/store/migrations/versions/0001_first.py"
 HEAD = '''"""The first tables."""
 
@@ -19,25 +20,23 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql, sqlite
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+# fmt: off
 Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-Real: sa.types.TypeEngine[float] = sa.Double().with_variant(sqlite.REAL(), "sqlite")
-Word = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Real: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.REAL(), "sqlite")
+Word = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
-
-def upgrade() -> None:
 '''
 NAMES = {
     "sa.BigInteger().with_variant(sa.Integer(), 'sqlite')": "Big",
-    "sa.Double().with_variant(sqlite.REAL(), 'sqlite')": "Real",
-    "sa.Double(precision=53).with_variant(sqlite.REAL(), 'sqlite')": "Real",
-    "sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql')": "Word",
+    "sa.Double().with_variant(sa.REAL(), 'sqlite')": "Real",
+    "sa.Double(precision=53).with_variant(sa.REAL(), 'sqlite')": "Real",
+    "sa.Text().with_variant(sa.Text(collation='C'), 'postgresql')": "Word",
 }
 
 metadata = whole_metadata()
@@ -56,11 +55,29 @@ with engine.connect() as connection:
             "render_item": None,
         },
     )
-    body = []
+    bodies: dict[str, list[str]] = {}  # table → what makes it and its indexes, in the order of dependence
     for operation in script.upgrade_ops.ops:
-        body += render.render_op(auto, operation)
-source = "\n".join(body)
-for long, short in NAMES.items():
-    source = source.replace(long, short)
-TARGET.write_text(HEAD + "\n".join("    " + line for line in source.splitlines()) + "\n")
-subprocess.run(["ruff", "format", "-q", "--line-length", "120", str(TARGET)], check=True)
+        for one in getattr(operation, "ops", [operation]):
+            bodies.setdefault(one.table_name, []).extend(render.render_op(auto, one))
+
+
+def packed(text: str) -> list[str]:
+    """A rendered call in as few lines as fit, two levels deep."""
+    for long, short in NAMES.items():
+        text = text.replace(long, short)
+    pieces = re.sub(r", (?=sqlite_where|postgresql_where)", ",\n", text.replace("'", '"')).splitlines()
+    lines = [pieces[0].strip()]
+    for piece in pieces[1:]:
+        if len(lines[-1]) + len(piece) > WIDTH:
+            lines.append(piece.strip())
+        else:
+            lines[-1] += ("" if lines[-1].endswith("(") or piece.strip() == ")" else " ") + piece.strip()
+    return [f"    {lines[0]}", *(f"        {line}" for line in lines[1:])]
+
+
+source = "\n\n\n".join(
+    f"def _{table}() -> None:\n" + "\n".join(line for text in body for line in packed(text))
+    for table, body in bodies.items()
+)
+calls = "\n".join(f"    _{table}()" for table in bodies)
+TARGET.write_text(f'{HEAD}\ndef upgrade() -> None:\n    """Make every table."""\n{calls}\n\n\n{source}\n')

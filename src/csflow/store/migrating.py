@@ -35,7 +35,9 @@ def whole_metadata() -> MetaData:
     """
     for table in metadata.tables.values():
         for index in table.indexes:
-            index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+            where = index.dialect_options["sqlite"]["where"]
+            if where is not None:
+                index.dialect_options["postgresql"]["where"] = where
     return metadata
 
 
