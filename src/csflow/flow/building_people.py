@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from csflow.flow.expressions import Expression
 
 WAYS = ("by_hand", "least_customers", "least_amount", "round_robin", "pool", "none")
-MAX_USES = 50  # flows that a message is checked for
+MAX_USES = 100  # flows that send one message
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _BRACE = re.compile(r"[{}]")
 
@@ -116,16 +116,18 @@ def build_messages(site: Site) -> dict[str, Message]:
     for name, content in section(site.tree, "messages"):
         path: Path = ("messages", name)
         uses: list[tuple[str, str | None]] = [*site.message_uses.get(name, [])] or [("contact", None)]
-        made = [
-            (
+        if len(set(uses)) > MAX_USES:
+            site.wrong(path, f"more than {MAX_USES} flows send this message: give some of them another", on_key=True)
+        made = {
+            use: (
                 _template(site, (*path, "title"), content.get("title"), use),
                 _template(site, (*path, "text"), content.get("text"), use),
             )
             for use in list(dict.fromkeys(uses))[:MAX_USES]
-        ]
+        }
         for part in ("title", "text"):
             site.labels((*path, part), content.get(part))
-        messages[name] = Message(name, *made[0], content.get("via"))
+        messages[name] = Message(name, *next(iter(made.values())), content.get("via"), made)
     return messages
 
 

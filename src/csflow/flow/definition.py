@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from csflow.flow.calendars import Calendar
     from csflow.flow.due import Due
     from csflow.flow.expressions import Expression
-    from csflow.flow.types import Type
+    from csflow.flow.types import Fact, Type
     from csflow.values import Length
 
 Label = dict[str, str]  # language → text; {"": text} for one text in no language
@@ -46,6 +46,7 @@ class Metric:
     fresh: Length | None = None
     better: str = "higher"
     reads: tuple[str, ...] = ()  # names of metrics it needs, for the order of measuring
+    facts: tuple[Fact, ...] = ()  # what a plugin is given beside the ids: `with: {reads: [contact.post]}`
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +194,21 @@ class Person:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+Template = dict[str, tuple[Any, ...]]  # language → (text | Expression, …)
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A template; holes are expressions in braces. ``title`` and ``text`` by language, cut into literals and holes."""
+    """A template; holes are expressions in braces. ``title`` and ``text`` by language, cut into literals and holes.
+
+    ``by_use``: title and text as each flow that sends it reads them, by (kind of subject, flow).
+    """
 
     name: str
-    title: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # language → (text | Expression, …)
-    text: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    title: Template = field(default_factory=dict)
+    text: Template = field(default_factory=dict)
     via: str | None = None
+    by_use: dict[tuple[str, str | None], tuple[Template, Template]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from sqlalchemy import bindparam, func, select, update
 
 from csflow.flow.definition import Effect, Flow
 from csflow.flow.expressions import Expression
-from csflow.services import deadlines, moving
+from csflow.services import deadlines, messages, moving
 from csflow.services.work import Due, Work, encode
 from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.questions import values_of
+from csflow.store.reading import with_contacts
 
 ROUNDS = 10  # of effects that open cases whose own effects open cases …
 
@@ -34,6 +35,7 @@ def perform(work: Work) -> None:
 
 
 Wanted = list[tuple[Due, dict[str, Any]]]
+HOLE = "{"  # before the text of a message's hole, among an effect's values
 
 
 def _wanted(work: Work, due: list[Due]) -> Wanted:
@@ -44,12 +46,16 @@ def _wanted(work: Work, due: list[Due]) -> Wanted:
     found: Wanted = []
     for (flow_name, _), members in groups.items():
         effect = members[0].effect
+        flow = work.view.definition.flows[flow_name]
         asked = {f"v{i}": v for i, v in enumerate(effect.values.values()) if isinstance(v, Expression)}
-        if effect.when is not None and effect.target != "contact":
+        to_contacts = messages.subject_of(effect, flow) == "contact" and effect.target == "contact"
+        holes = {} if to_contacts else messages.holes(work.view.definition, effect, flow)
+        asked |= {f"h{i}": hole for i, hole in enumerate(holes.values())}
+        if effect.when is not None and not to_contacts:
             asked["holds"] = effect.when
         answers: dict[int, Any] = {}
         if asked:
-            reader = work.view.cases(work.view.definition.flows[flow_name])
+            reader = work.view.cases(flow)
             ids = sorted({one.row.id for one in members})
             statement = values_of(reader, asked, key=reader.base.c.id, where=[reader.base.c.id.in_(ids)])
             answers = {row.key: row._mapping for row in work.connection.execute(statement)}  # noqa: SLF001
@@ -61,7 +67,7 @@ def _wanted(work: Work, due: list[Due]) -> Wanted:
                 name: row.get(f"v{i}") if isinstance(value, Expression) else value
                 for i, (name, value) in enumerate(effect.values.items())
             }
-            found.append((one, values))
+            found.append((one, values | {f"{HOLE}{text}": row.get(f"h{i}") for i, text in enumerate(holes)}))
     found.sort(key=lambda pair: (pair[0].row.id, pair[0].seq))
     return found
 
@@ -107,6 +113,7 @@ def open_task(work: Work, row: Any, what: dict[str, Any], at: int) -> None:
             "done_at": None, "outcome": None, "move": None, "asker": None, "comment": None, **what,
         }
     )  # fmt: skip
+    work.tasks += 1
     work.log(row, "task", at, target=what["name"], place="opened")
 
 
@@ -144,25 +151,35 @@ def effect_id(work: Work, one: Due, recipient: str) -> str:
 def _messages(work: Work, due: Wanted) -> None:
     """Put messages and plugin effects into the outbox, in this transaction."""
     rows = [pair for pair in due if pair[0].effect.verb in ("notify", "uses")]
-    contacts = _contacts(work, [one for one, _ in rows if one.effect.target == "contact"])
+    contacts = _contacts(
+        work, [one for one, _ in rows if one.effect.verb == "notify" and one.effect.target == "contact"]
+    )
     for one, values in rows:
         effect = one.effect
-        if effect.target == "contact":
-            recipients = [f"contact:{key}" for key in contacts.get((effect.place, one.row.id), [])]
+        if effect.verb == "notify" and effect.target == "contact":
+            recipients = contacts.get((one.row.flow, effect.place, one.row.id), [])
         else:
-            recipients = [_recipient(work, effect)]
-        for recipient in recipients:
-            body = {"case": work.name(one.row), "values": {k: v for k, v in values.items() if v is not None}}
+            asked = {name.removeprefix(HOLE): v for name, v in values.items() if name.startswith(HOLE)}
+            recipients = [(_recipient(work, effect), asked)]
+        own = {name: value for name, value in values.items() if not name.startswith(HOLE)}
+        for recipient, asked in recipients:
+            body = messages.body(work, one, own, asked)
             work.pending["outbox"].append(
                 {
                     "effect_id": effect_id(work, one, recipient), "case": one.row.id, "seq": one.seq,
                     "verb": effect.verb, "recipient": recipient,
                     "message": effect.message if effect.verb == "notify" else effect.target,
-                    "via": effect.via, "body": json.dumps(body, ensure_ascii=False, sort_keys=True), "at": one.at,
-                    "status": "withheld" if work.withheld else "pending", "tries": 0, "next_try": None, "error": None,
+                    "via": _via(work, effect), "body": json.dumps(body, ensure_ascii=False, sort_keys=True),
+                    "at": one.at, "status": "withheld" if work.withheld else "pending", "tries": 0, "next_try": None,
+                    "error": None,
                 }
             )  # fmt: skip
             work.told.append(("messages", {"case": work.name(one.row), "recipient": recipient, "verb": effect.verb}))
+
+
+def _via(work: Work, effect: Effect) -> str | None:
+    template = work.view.definition.messages.get(effect.message or "")
+    return effect.via or (template.via if template is not None else None)
 
 
 def _recipient(work: Work, effect: Effect) -> str:
@@ -171,26 +188,27 @@ def _recipient(work: Work, effect: Effect) -> str:
     return f"person:{effect.target}" if effect.target in work.view.definition.people else f"role:{effect.target}"
 
 
-def _contacts(work: Work, wanted: list[Due]) -> dict[tuple[str, int], list[str]]:
-    """The contacts of each case's customer for whom the effect's `when:` holds."""
-    found: dict[tuple[str, int], list[str]] = defaultdict(list)
-    by_effect: dict[str, list[Due]] = defaultdict(list)
+def _contacts(work: Work, wanted: list[Due]) -> dict[tuple[str, str, int], list[tuple[str, dict[str, Any]]]]:
+    """The contacts of each case's customer for whom the effect's `when:` holds, with the values of the holes."""
+    found: dict[tuple[str, str, int], list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    by_effect: dict[tuple[str, str], list[Due]] = defaultdict(list)
     for one in wanted:
-        by_effect[one.effect.place].append(one)
-    for place, members in by_effect.items():
-        reader = work.view.subjects("contact")
-        contact: Any = reader.base
-        when = members[0].effect.when
-        conditions = [contact.c.customer.in_(sorted({m.row.customer for m in members if m.row.customer is not None}))]
-        conditions.append(contact.c.happened <= work.view.moment.today)
-        if when is not None:
-            conditions.append(Translator(reader).condition(when.node))
-        statement = select(contact.c.customer, contact.c.key).select_from(reader.source()).where(*conditions)
-        keys: dict[int, list[str]] = defaultdict(list)
-        for customer, key in work.connection.execute(statement.order_by(contact.c.key)):
-            keys[customer].append(key)
-        for member in members:
-            found[(place, member.row.id)] = keys.get(member.row.customer or -1, [])
+        by_effect[(one.row.flow, one.effect.place)].append(one)
+    for (flow_name, place), members in by_effect.items():
+        flow, effect = work.view.definition.flows[flow_name], members[0].effect
+        reader = work.view.cases(flow)
+        contact = with_contacts(reader)
+        holes = messages.holes(work.view.definition, effect, flow)
+        translator = Translator(reader)
+        columns = [translator.value(hole.node).label(f"h{i}") for i, hole in enumerate(holes.values())]
+        own: Any = reader.base.c.id
+        conditions = [own.in_(sorted({m.row.id for m in members})), contact.c.happened <= work.view.moment.today]
+        if effect.when is not None:
+            conditions.append(translator.condition(effect.when.node))
+        statement = select(own.label("own"), contact.c.key.label("contact"), *columns).select_from(reader.source())
+        for row in work.connection.execute(statement.where(*conditions).order_by(contact.c.key)):
+            asked = {text: row._mapping[f"h{i}"] for i, text in enumerate(holes)}  # noqa: SLF001
+            found[(flow_name, place, row.own)].append((f"contact:{row.contact}", asked))
     return found
 
 

@@ -411,3 +411,11 @@ def subject_reader(kind: str, book: Book, moment: Moment) -> Reader:
     if kind in ("contract", "contact"):
         subjects["customer"] = row.c.customer
     return Reader(row, book, moment, subjects=subjects)
+
+
+def with_contacts(reader: Reader) -> Any:
+    """Let a reader of cases read each case once for each contact of its customer; the contact's alias."""
+    base: Any = reader.base
+    contact = reader.joined("contact", t.contact, lambda row: row.c.customer == base.c.customer)
+    reader.subjects["contact"] = contact.c.id
+    return contact
