@@ -13,6 +13,8 @@ from transitions import Machine, MachineError
 from csflow.errors import RefusedError
 from csflow.flow.definition import Flow, Transition
 
+MIRRORED = "mirrors"  # the place of a move that another system made and the flow has no way for
+
 
 class Staged(Protocol):
     """Anything that is in a stage."""
@@ -36,6 +38,9 @@ class FlowMachine:
             for transition in stage.transitions:
                 for target in _targets(flow, transition):
                     self._machine.add_transition(_event(transition.place, target), stage.name, target)
+            if flow.mirrors:
+                for target in (name for name in flow.stages if name != stage.name):
+                    self._machine.add_transition(_event(MIRRORED, target), stage.name, target)
 
     def move(self, row: Staged, transition: Transition, target: str) -> None:
         """Perform the transition on the row; RefusedError when its stage has no such way out."""

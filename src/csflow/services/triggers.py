@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from csflow.errors import RefusedError
 from csflow.flow.definition import Flow, Milestone, Opening, Transition
+from csflow.flow.machine import MIRRORED
 from csflow.services import effects, moving
 from csflow.services.work import CaseRow, Work
 from csflow.store import tables as t
@@ -384,6 +385,8 @@ def ask_approval(work: Work, row: CaseRow, way: Transition, asker: str, at: Inst
 def _follow(work: Work, said: Said, hearing: Hearing, row: CaseRow, because: list[dict[str, Any]]) -> None:
     """A move that another system made: the way of the flow if it has one, else as it came."""
     ways = [way for way in hearing.flow.stages[row.stage].transitions if way.target == said.stage]
+    if hearing.flow.mirrors and said.stage is not None and said.stage != row.stage:
+        ways.append(Transition(row.stage, said.stage, MIRRORED))
     if not ways:
         raise RefusedError(f"{work.name(row)}: no way leads from '{row.stage}' to '{said.stage}'")
     moving.move(work, row, ways[0], _heard_at(said, row), because, actor=said.actor)
