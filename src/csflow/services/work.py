@@ -138,6 +138,8 @@ class Work:
     keys: dict[tuple[str, int], str] = field(default_factory=dict)
     effects: list[Due] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    changed: set[int] = field(default_factory=set)  # cases that something is written for
+    tasks: int = 0  # how many were opened
     pending: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     fields: list[FieldWrite] = field(default_factory=list)
     touched: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
@@ -207,6 +209,7 @@ class Work:
 
     def change(self, row: CaseRow) -> None:
         """Note that a case is written, and that whoever reads it must be asked again."""
+        self.changed.add(row.id)
         if row.old_version is not None and row.version == row.old_version:
             row.version += 1
         if row.customer is not None:
