@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, UsageError
-from csflow.flow.files import POPULATION_FILE, PROJECT_FILE
+from csflow.flow.files import CACHE, POPULATION_FILE, PROJECT_FILE
 from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from csflow.flow.definition import Definition
-    from csflow.hookspecs import Provider
+    from csflow.hookspecs import Failure, Provider
+    from csflow.plugins import Manager
     from csflow.services.acting import Act, Word
     from csflow.services.advance import Outcome, Request
+    from csflow.services.book import Asked
     from csflow.services.customers import Done, Said
     from csflow.services.demo import Lived, Population
     from csflow.services.run import Ran
     from csflow.services.tasking import Answer, Wanted
     from csflow.services.work import Tell
-    from csflow.values import Day, Instant
+    from csflow.values import Day, Instant, Length
 
 VERSION = "0.1.0"
 
@@ -38,9 +40,17 @@ VERSION = "0.1.0"
 class Csflow:
     """A project folder, opened lazily: nothing is read before it is asked for."""
 
-    def __init__(self, project: Path, *, database: str | None = None, provided: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        project: Path,
+        *,
+        database: str | None = None,
+        provided: Iterable[str] = (),
+        trace: Callable[[str], object] | None = None,
+    ) -> None:
         self.project = project.resolve()
         self._database = database
+        self._trace = trace
         self._provided = frozenset(provided)
 
     @cached_property
@@ -69,41 +79,95 @@ class Csflow:
         return Zone(self.definition.zone)
 
     @cached_property
-    def providers(self) -> dict[str, Provider]:
-        """What computes the metrics that say ``uses:``: csflow's own, the files beside the project, installed plugins.
+    def plugins(self) -> Manager:
+        """The plugins: csflow's own, the files beside the project and what it extends, installed packages.
 
-        Loaded only for a measure. UsageError naming file and reason where one cannot be loaded.
+        One that cannot be used is among its ``failures``. UsageError where two are called alike.
         """
-        return self._providers(self.definition.tree.get("plugins_off") or ())
+        off = self.definition.tree.get("plugins_off") or ()
+        return self._manager(project_folders(self.project, self.surroundings), off)
+
+    @cached_property
+    def providers(self) -> dict[str, Provider]:
+        """What computes the metrics and milestones that say ``uses:``. UsageError where two provide the same."""
+        from csflow.plugins import providers
+
+        return providers(self.plugins)
 
     def validate(self) -> Loaded:
         """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
-        from csflow.builtin import usage
-        from csflow.plugins import local_plugins, make_manager, providers
+        from csflow.plugins import HOOKS, OBSERVER, provided, providers
 
         try:
-            provided = self._providers(load(self.project, self.surroundings).tree.get("plugins_off") or ())
+            first = load(self.project, self.surroundings)
+            folders = project_folders(self.project, self.surroundings)
+            manager = self._manager(folders, first.tree.get("plugins_off") or ())
         except DefinitionError:  # told anew below: what csflow and the project's own files provide is no warning
-            provided = providers(make_manager([("csflow", usage), *local_plugins([self.project])]))
-        return load(self.project, replace(self.surroundings, provided=self._provided.union(provided)))
+            manager = self._manager([self.project], ())
+        names = set(providers(manager)).union(*(provided(manager, hook) for hook in HOOKS if hook != OBSERVER))
+        return load(self.project, replace(self.surroundings, provided=self._provided | names))
 
     def measure(self, request: Request) -> Ran:
         """Compute the metrics as of ``request.now``."""
         from csflow.services.run import measure_alone
 
-        return measure_alone(self.store, self.definition, self.providers, request=request)
+        return self._with_failures(measure_alone(self.store, self.definition, self.providers, request=request), request)
 
     def advance(self, request: Request, tell: Tell | None = None) -> Outcome:
-        """Move every case that is to move; ``tell`` hears each entry once it is written."""
+        """Move every case that is to move; ``tell`` hears each entry once it is written, then plugins that observe."""
         from csflow.services.advance import advance
 
-        return advance(self.store, self.definition, request, tell)
+        if request.dry_run or not self._observed():
+            return advance(self.store, self.definition, request, tell)
+        from csflow.plugins import MovesTold
+
+        told = MovesTold(self.plugins, tell)
+        outcome = advance(self.store, self.definition, request, told.hear)
+        told.end(outcome)
+        self._record(request, told.failures, told.hooks)
+        return outcome
 
     def run(self, request: Request, tell: Tell | None = None) -> Ran:
         """Measure, then advance, at one moment."""
+        from csflow.plugins import MovesTold
         from csflow.services.run import run
 
-        return run(self.store, self.definition, self.providers, request=request, tell=tell)
+        told = MovesTold(self.plugins, tell, dry_run=request.dry_run)
+        ran = run(self.store, self.definition, self.providers, request=request, tell=told.hear)
+        if ran.outcome is not None:
+            told.end(ran.outcome)
+        return self._with_failures(ran, request, told.failures)
+
+    def _with_failures(self, ran: Ran, request: Request, more: Iterable[Failure] = ()) -> Ran:
+        """What plugins did wrong is told with what was measured, and kept."""
+        from csflow.hookspecs import RUN_HOOKS
+        from csflow.services.plugin_health import as_dict, from_dict
+
+        ran.measured.failed[:0] = [as_dict(failure) for failure in self.plugins.failures]
+        hooks = RUN_HOOKS if ran.outcome is not None else RUN_HOOKS[:-1]
+        self._record(request, [*map(from_dict, ran.measured.failed), *more], hooks)
+        return ran
+
+    def _record(self, request: Request, failures: Iterable[Failure], hooks: Iterable[str]) -> None:
+        from csflow.services.plugin_health import record_failures
+
+        if not request.dry_run:
+            with self.store.writing() as connection:
+                record_failures(connection, failures, at=request.now, recorded=request.recorded, hooks=hooks)
+
+    def _observed(self) -> bool:
+        """Whether a plugin hears of moves; asked of the plugins once, then remembered until others are there."""
+        from csflow.installed import places, recall, remember
+
+        folders = project_folders(self.project, self.surroundings)
+        files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+        off = self.definition.tree.get("plugins_off") or ()
+        key = places([VERSION, *off], files)
+        kept = recall(self.project / CACHE, key)
+        if kept is None:
+            kept = bool(self.plugins.hook.csflow_moved.get_hookimpls())
+            remember(self.project / CACHE, key, kept)
+        return kept
 
     # What people read.
 
@@ -113,13 +177,20 @@ class Csflow:
 
         return status(self.store, self.definition, now, flow=flow, stuck=stuck)
 
+    def book(self, now: Instant, asked: Asked) -> dict[str, Any]:
+        """Metrics of a set of customers, over a period and by groups."""
+        from csflow.services.book import book
+
+        return book(self.store, self.definition, now, asked)
+
     def explain(
         self, target: str, now: Instant, *, actor: str, recorded: Instant, flow: str | None = None
     ) -> dict[str, Any]:
         """Why the cases of a customer, or one case, are where they are."""
-        from csflow.services.explain import Asked, explain
+        from csflow.services import explain
 
-        return explain(self.store, self.definition, target, Asked(now, actor, recorded), flow=flow)
+        asked = explain.Asked(now, actor, recorded)
+        return explain.explain(self.store, self.definition, target, asked, flow=flow)
 
     def history(
         self, target: str, now: Instant, *, flow: str | None = None, limit: int | None = None, verbose: bool = False
@@ -135,12 +206,28 @@ class Csflow:
 
         return live(self.store, self.definition, self.providers, population, data=self.project / DATA, tell=tell)
 
-    def _providers(self, off: Iterable[str]) -> dict[str, Provider]:
+    def _manager(self, folders: Iterable[Path], off: Iterable[str]) -> Manager:
         from csflow.builtin import usage
-        from csflow.plugins import local_plugins, make_manager, providers
+        from csflow.plugins import local_plugins, make_manager
 
-        folders = project_folders(self.project, self.surroundings)
-        return providers(make_manager([("csflow", usage), *local_plugins(folders)], off=off))
+        files = local_plugins(folders)
+        return make_manager([("csflow", usage)], off=off, files=files, version=VERSION, trace=self._trace)
+
+    def doctor(self, now: Instant, *, clock: Instant, every: Length | None = None) -> dict[str, Any]:
+        """What is wrong with the project and its database, and what to do; nothing is changed."""
+        from csflow.services.doctor import Looking, examine
+
+        return examine(Looking(now, clock, every, self._database, self.project), self.validate, self._failures)
+
+    def _failures(self) -> list[Failure]:
+        """What went wrong with the plugins when each was asked what it provides."""
+        from csflow.plugins import HOOKS, OBSERVER, provided, providers
+
+        providers(self.plugins)
+        for hook in HOOKS:
+            if hook != OBSERVER:
+                provided(self.plugins, hook)
+        return self.plugins.failures
 
     # What people do by hand: each is one transaction, or none when it is refused.
 

@@ -18,8 +18,49 @@ if TYPE_CHECKING:
     from csflow.flow.moments import Moment
 
 PROJECT = "csflow"
+# The hooks that `measure` calls, and `run` (the last one is the pass's): whoever fails is told when they are called.
+RUN_HOOKS = ("import", "csflow_metrics", "csflow_milestones", "csflow_functions", "csflow_packs", "csflow_moved")
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a plugin did wrong: its name, the hook (or ``import``), the reason in one line, and what it cost."""
+
+    plugin: str
+    hook: str
+    reason: str
+    name: str | None = None  # of the metric, milestone … that has no new value
+
+
+def in_one_line(error: BaseException) -> str:
+    """An exception as one line: its kind and what it says."""
+    try:
+        said = " ".join(str(error).split())[:300]
+    except Exception:  # noqa: BLE001  # even that is a plugin's own code
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+TERMINATED = 143  # what the command line ends with when it is told to end: no plugin's doing
+
+
+def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
+    """What a plugin's function gives, and None; or None, and why it gave nothing: it raised, it called exit.
+
+    The one place where whatever a plugin does wrong is caught.
+    """
+    try:
+        return function(*arguments), None
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        if error.code == TERMINATED:
+            raise
+        return None, in_one_line(error)
+    except BaseException as error:  # noqa: BLE001  # whatever a plugin raises costs its own result only
+        return None, in_one_line(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +76,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some thousand subjects that a metric in Python is asked about at once.
+    """Some thousand subjects that a metric or a milestone in Python is asked about at once.
 
     ``subjects`` are ids as people know them; ``options`` the metric's ``with:``; ``today`` a day number. ``usage``
-    holds, by customer, the rows of the metric's ``window:`` (by day), empty for a metric without one.
+    holds, by customer, the rows of the metric's ``window:`` (by day), empty for a metric without one. ``facts`` holds,
+    by id, the values of the facts that ``with: {reads: [contact.post]}`` names, by name and in stored form (a date is
+    a day number, a time an instant in UTC microseconds, money minor units; None is unknown).
     """
 
     subjects: tuple[str, ...]
     options: Mapping[str, Any]
     today: int
     usage: Mapping[str, tuple[Usage, ...]] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +108,18 @@ class Provider:
 
     ``select`` gives (customer id, value, newest day) for every customer with usage in the window, and ``empty`` is
     the value of a customer without. ``compute`` returns id → value in the metric's own unit (numbers, shares 0…1,
-    words, booleans); an id that is left out is unknown.
+    words, booleans); an id that is left out is unknown. ``check`` is given the ``with:`` when a project is validated
+    and raises ValueError with what is wrong in it. ``plugin``, ``version`` and ``hook`` are filled in by csflow.
     """
 
     compute: Callable[[Batch], Mapping[str, Any]] | None = None
     select: Callable[[Window], Select[Any]] | None = None
     empty: float | None = None
     reads_usage: bool = False
+    check: Callable[[Mapping[str, Any]], None] | None = None
+    plugin: str = ""
+    version: str = ""
+    hook: str = "csflow_metrics"
 
 
 @dataclass(frozen=True, slots=True)

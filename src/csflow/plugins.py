@@ -1,11 +1,17 @@
-"""The plugin manager: made by a function and handed on, never a global."""
+"""The plugin manager: made by a function and handed on, never a global.
+
+A plugin that cannot be used costs itself only: what is wrong with it is noted in ``failures``, one line each, and the
+others are there. Only two that provide the same name are refused, for nobody could tell which one is meant.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,27 +21,90 @@ import pluggy
 from csflow import hookspecs
 from csflow.errors import UsageError
 from csflow.flow.files import POPULATION_FILE
-from csflow.hookspecs import Provider
+from csflow.hookspecs import Failure, Moved, Provider, attempt, in_one_line
+from csflow.installed import PLUGINS, Entry, fits, installed
 
-ENTRY_POINTS = "csflow.plugins"
+ENTRY_POINTS = PLUGINS
+OBSERVER = "csflow_moved"
+MOVES = 500  # told at once
+HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith("csflow_")))
+NOUNS = {
+    "csflow_metrics": "metric", "csflow_milestones": "milestone", "csflow_functions": "function",
+    "csflow_notifiers": "notifier", "csflow_effects": "effect", "csflow_importers": "importer",
+    "csflow_sections": "section", "csflow_packs": "pack",
+}  # fmt: skip
 
 
-def make_manager(plugins: Iterable[tuple[str, Any]], *, off: Iterable[str] = ()) -> pluggy.PluginManager:
-    """A manager that knows csflow's hooks, these plugins (name, module), the installed ones, none switched off."""
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    for name in off:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a plugin comes from: ``built-in``, ``file`` with its path, or ``package`` with the package's name."""
+
+    kind: str
+    place: str
+    version: str
+
+
+class Manager(pluggy.PluginManager):
+    """csflow's hooks and the plugins that implement them; ``failures`` is what went wrong, ``origins`` by plugin."""
+
+    def __init__(self) -> None:
+        super().__init__(hookspecs.PROJECT)
+        self.add_hookspecs(hookspecs)
+        self.failures: list[Failure] = []
+        self.origins: dict[str, Origin] = {}
+        self.told = self.trace.root.get("plugin")
+        self.tracing = False
+
+    def note(self, plugin: str, hook: str, reason: str, name: str | None = None) -> None:
+        """Keep what went wrong, once."""
+        failure = Failure(plugin, hook, reason, name)
+        if failure not in self.failures:
+            self.failures.append(failure)
+
+    def hooks_of(self, plugin: Any) -> list[str]:
+        """The hooks that a plugin implements."""
+        return sorted(caller.name for caller in self.get_hookcallers(plugin) or ())
+
+    def follow(self, write: Callable[[str], object]) -> None:
+        """Tell every call of a hook, and what came of it, to ``write``, a line at a time."""
+        self.trace.root.setwriter(lambda text: write(text.rstrip()))
+        self.tracing = True
+
+
+def make_manager(
+    plugins: Iterable[tuple[str, Any]],
+    *,
+    off: Iterable[str] = (),
+    files: Iterable[Path] = (),
+    version: str | None = None,
+    trace: Callable[[str], object] | None = None,
+) -> Manager:
+    """A manager that knows csflow's hooks, these plugins (name, module), these files, and what is installed.
+
+    ``off``: names that are left out. ``version``: csflow's own, that installed packages are held against.
+    """
+    manager = Manager()
+    if trace is not None:
+        manager.follow(trace)
+    left_out = set(off)
+    for name in left_out:
         manager.set_blocked(name)
     for name, plugin in plugins:
-        manager.register(plugin, name)
-    manager.load_setuptools_entrypoints(ENTRY_POINTS)
+        if name not in left_out:
+            _register(manager, name, plugin, Origin("built-in", getattr(plugin, "__name__", name), version or ""))
+    for path in files:
+        name = path.name if path.name not in manager.origins else str(path)
+        if not left_out.intersection({name, path.name, path.stem, str(path)}):
+            _add_file(manager, name, path)
+    for entry in installed(ENTRY_POINTS):
+        if entry.name not in left_out:
+            _add_installed(manager, entry, version)
     return manager
 
 
-def local_plugins(folders: Iterable[Path]) -> list[tuple[str, ModuleType]]:
-    """The ``.py`` files beside each ``csflow.yaml``, imported; UsageError with file and reason where one cannot be."""
-    paths = [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name != POPULATION_FILE]
-    return [(str(path), import_file(path)) for path in paths]
+def local_plugins(folders: Iterable[Path]) -> list[Path]:
+    """The ``.py`` files beside each ``csflow.yaml``, that of the demo's population left out."""
+    return [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name != POPULATION_FILE]
 
 
 def import_file(path: Path) -> ModuleType:
@@ -48,24 +117,216 @@ def import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a plugin's own mistake: named, never a traceback
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's own mistake: named, never a traceback
         del sys.modules[name]
-        raise UsageError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path}: cannot be imported: {_where(error, path)}{in_one_line(error)}") from error
     return module
 
 
-def providers(manager: pluggy.PluginManager) -> dict[str, Provider]:
-    """Every metric that a plugin computes, by name; UsageError where two name the same."""
-    found: dict[str, Provider] = {}
-    owner: dict[str, str] = {}
-    for implementation in manager.hook.csflow_metrics.get_hookimpls():
-        plugin = implementation.plugin_name
-        named = implementation.function()
-        if not isinstance(named, dict):
-            raise UsageError(f"plugin {plugin}: csflow_metrics returns a dict of names, not {type(named).__name__}")
-        for name, provider in named.items():
-            if name in found:
-                raise UsageError(f"metric '{name}' is provided by {owner[name]} and by {plugin}: switch one off")
-            found[name] = provider if isinstance(provider, Provider) else Provider(compute=provider)
-            owner[name] = plugin
+def _where(error: BaseException, path: Path) -> str:
+    """The line of the file that the error comes from, where there is one."""
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None and line is None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"line {line}: " if line else ""
+
+
+def _add_file(manager: Manager, name: str, path: Path) -> None:
+    try:
+        module = import_file(path)
+        version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except (UsageError, OSError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        manager.origins[name] = Origin("file", str(path), "")
+        manager.note(name, "import", reason)
+        return
+    _register(manager, name, module, Origin("file", str(path), version))
+
+
+def _add_installed(manager: Manager, entry: Entry, version: str | None) -> None:
+    origin = Origin("package", entry.package, entry.version)
+    if entry.name in manager.origins:
+        there = manager.origins[entry.name]
+        raise UsageError(
+            f"two plugins are called '{entry.name}': {there.place} and {entry.package}: uninstall one of them"
+        )
+    if version is not None and not fits(entry.needs, version):
+        manager.origins[entry.name] = origin
+        manager.note(entry.name, "import", f"{entry.package} needs csflow {entry.needs}, this is {version}")
+        return
+    plugin, reason = attempt(load_entry, entry)
+    if reason is not None:
+        manager.origins[entry.name] = origin
+        manager.note(entry.name, "import", f"cannot be imported: {reason}")
+        return
+    _register(manager, entry.name, plugin, origin)
+
+
+def load_entry(entry: Entry) -> Any:
+    """What an entry point names, imported. Raises whatever importing it raises."""
+    module, _, attribute = entry.value.partition(":")
+    found: Any = import_module(module.strip())
+    for word in filter(None, attribute.strip().split(".")):
+        found = getattr(found, word)
     return found
+
+
+def _register(manager: Manager, name: str, plugin: Any, origin: Origin) -> None:
+    manager.origins[name] = origin
+    _, reason = attempt(manager.register, plugin, name)
+    if reason is not None:
+        if manager.has_plugin(name):
+            manager.unregister(name=name)
+        manager.note(name, "import", f"a hook cannot be used: {reason}")
+        return
+    implemented = manager.hooks_of(plugin)
+    for word in (word for word in vars(plugin) if word.startswith("csflow_")) if hasattr(plugin, "__dict__") else ():
+        if word not in HOOKS:
+            manager.note(name, word, f"csflow has no hook of that name: it has {', '.join(HOOKS)}")
+        elif word not in implemented and callable(getattr(plugin, word)):
+            manager.note(name, word, "write @hookimpl above it: without, it is never called")
+
+
+# What plugins provide ------------------------------------------------------------------------------------------------
+
+
+def provided(manager: Manager, hook: str) -> dict[str, tuple[str, Any]]:
+    """What plugins provide through a hook that names things: name → (plugin, value).
+
+    A plugin whose hook raises or returns no names is noted and left out. UsageError where two provide the same name.
+    """
+    found: dict[str, tuple[str, Any]] = {}
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        plugin = implementation.plugin_name
+        manager.told(hook, "of", plugin)
+        named, reason = attempt(_named, implementation.function)
+        if reason is not None:
+            manager.note(plugin, hook, reason)
+            continue
+        manager.told(hook, "of", plugin, "→", ", ".join(named) or "nothing")
+        for name, value in named.items():
+            if name in found:
+                noun, other = NOUNS[hook], found[name][0]
+                raise UsageError(f"{noun} '{name}' is provided by {other} and by {plugin}: switch one off")
+            found[name] = (plugin, value)
+    return found
+
+
+def _named(hook: Callable[[], Any]) -> dict[str, Any]:
+    named = hook()
+    if not isinstance(named, Mapping):
+        raise TypeError(f"it returns a dict of names, not {type(named).__name__}")
+    wrong = [name for name in named if not isinstance(name, str)]
+    if wrong:
+        raise TypeError(f"names are texts, not {wrong[0]!r:.60}")
+    return dict(named)
+
+
+def callables(manager: Manager, hook: str) -> dict[str, Callable[..., Any]]:
+    """What plugins provide through a hook that names functions; anything else is noted and left out."""
+    found: dict[str, Callable[..., Any]] = {}
+    for name, (plugin, value) in provided(manager, hook).items():
+        if callable(value):
+            found[name] = value
+        else:
+            manager.note(plugin, hook, f"'{name}' is a function, not {type(value).__name__}", name)
+    return found
+
+
+def providers(manager: Manager) -> dict[str, Provider]:
+    """Every metric and milestone that a plugin computes, by name. UsageError where two name the same."""
+    found: dict[str, Provider] = {}
+    for hook in ("csflow_metrics", "csflow_milestones"):
+        for name, (plugin, value) in provided(manager, hook).items():
+            if name in found:
+                raise UsageError(f"'{name}' is provided by {found[name].plugin} and by {plugin}: switch one off")
+            made = value if isinstance(value, Provider) else Provider(compute=value) if callable(value) else None
+            if made is None or (made.compute is None) == (made.select is None):
+                manager.note(plugin, hook, f"'{name}' is a function or a Provider with one, not {value!r:.60}", name)
+                continue
+            version, call = manager.origins[plugin].version, _followed(manager, name, made.compute)
+            found[name] = replace(made, plugin=plugin, version=version, hook=hook, compute=call)
+    return found
+
+
+def _followed(manager: Manager, name: str, compute: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    if compute is None or not manager.tracing:
+        return compute
+
+    def told(batch: Any) -> Any:
+        manager.told(name, "asked about", len(batch.subjects))
+        answer = compute(batch)
+        manager.told(name, "→", f"{len(answer)} values" if isinstance(answer, Mapping) else type(answer).__name__)
+        return answer
+
+    return told
+
+
+def packs(manager: Manager) -> dict[str, Path]:
+    """The folders with flows that plugins bring, by name; one that holds no project is noted and left out."""
+    found: dict[str, Path] = {}
+    for name, (plugin, value) in provided(manager, "csflow_packs").items():
+        if isinstance(value, str | Path) and (Path(value) / "csflow.yaml").is_file():
+            found[name] = Path(value)
+        else:
+            manager.note(plugin, "csflow_packs", f"'{name}' is the folder of a csflow.yaml, not {value!r:.80}", name)
+    return found
+
+
+def tell_moves(manager: Manager, moves: Sequence[Moved]) -> list[Failure]:
+    """Tell every observer of these moves; each is given its own copy. What those that raised did wrong."""
+    failures = []
+    for implementation in manager.hook.csflow_moved.get_hookimpls():
+        plugin = implementation.plugin_name
+        manager.told(OBSERVER, "to", plugin, len(moves), "moves")
+        mine = tuple(replace(move, subject=dict(move.subject)) for move in moves)
+        _, reason = attempt(implementation.function, *(mine,)[: len(implementation.argnames)])
+        if reason is not None:
+            failures.append(Failure(plugin, OBSERVER, reason))
+    return failures
+
+
+class MovesTold:
+    """Passes entries of a pass on to whoever listens, and tells moves to observers, some hundred at a time.
+
+    It hears of an entry once that is committed. A pass that is killed between the two has told less than it wrote: who
+    must hear of every move reads history.
+    """
+
+    def __init__(self, manager: Manager, tell: Callable[[str, Any], None] | None, *, dry_run: bool = False) -> None:
+        self._manager, self._tell = manager, tell
+        self._deaf = dry_run or not manager.hook.csflow_moved.get_hookimpls()
+        self._waiting: list[Moved] = []
+        self._kept: dict[str, list[Any]] = {}
+        self.failures: list[Failure] = []
+        self.hooks = (OBSERVER,)
+
+    def hear(self, kind: str, entry: dict[str, Any]) -> None:
+        """Hear of an entry; without a listener it is kept for the outcome."""
+        if self._tell is not None:
+            self._tell(kind, entry)
+        else:
+            self._kept.setdefault(kind, []).append(entry)
+        if kind == "moved" and not self._deaf:
+            named = (entry["case"], entry["flow"], entry["subject"], entry["from"], entry["to"], entry["at"])
+            self._waiting.append(Moved(*named))
+            if len(self._waiting) >= MOVES:
+                self._flush()
+
+    def end(self, outcome: Any) -> None:
+        """Tell the last moves; what failed is added to the outcome's ``plugins``."""
+        if self._waiting:
+            self._flush()
+        outcome.entries.update(self._kept)
+        outcome.plugins += [{"plugin": one.plugin, "hook": one.hook, "error": one.reason} for one in self.failures]
+
+    def _flush(self) -> None:
+        moves, self._waiting = self._waiting, []
+        for failure in tell_moves(self._manager, moves):
+            if failure not in self.failures:
+                self.failures.append(failure)

@@ -89,7 +89,7 @@ def test_the_json_of_a_pass_has_its_keys_in_order_and_every_entry(project: Path)
     data = told(project, "advance", "--as-of", "2026-01-10")
     assert list(data) == [
         "as_of", "definition", "dry_run", "cases", "asked", "opened", "moved", "milestones", "missed", "failed",
-        "messages",
+        "messages", "plugins",
     ]  # fmt: skip
     assert data["as_of"].startswith("2026-01-10 23:59")
     assert [entry["case"] for entry in data["opened"]] == ["lifecycle/C-1/1", "lifecycle/C-2/1"]
@@ -177,15 +177,19 @@ def test_a_failed_plugin_ends_with_one_and_is_named(project: Path) -> None:
     )
     (project / "luck.yaml").write_text("metrics:\n  customer.luck: {type: number, uses: shop/luck}\n", "utf-8")
     data = told(project, "measure", "--as-of", "2026-01-10", code=1)
-    assert data["failed"] == [{"metric": "customer.luck", "error": "shop/luck: ZeroDivisionError: division by zero"}]
+    reason = "shop/luck: ZeroDivisionError: division by zero"
+    assert data["failed"] == [
+        {"plugin": "luck.py", "hook": "csflow_metrics", "metric": "customer.luck", "error": reason}
+    ]
     assert data["changed"]["customer.grade"] == 2
 
 
 def test_a_plugin_that_cannot_be_imported_is_one_line(project: Path) -> None:
     (project / "broken.py").write_text("import nothing_of_that_name\n", "utf-8")
     done = csflow("--project", project, "measure")
-    assert done.exit_code == 2
-    assert "broken.py: cannot be imported: ModuleNotFoundError" in done.stderr
+    assert done.exit_code == 1
+    reason = "cannot be imported: line 1: ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    assert f"  plugin failed: broken.py: import: {reason}" in done.stdout.splitlines()
 
 
 def test_a_population_beside_a_project_is_no_plugin(project: Path) -> None:
@@ -290,4 +294,7 @@ def test_a_measure_tells_failed_plugins_and_silent_sources(project: Path) -> Non
     )
     (project / "luck.yaml").write_text("metrics:\n  customer.luck: {type: number, uses: shop/luck}\n", "utf-8")
     text = csflow("--project", project, "measure", "--as-of", "2026-01-10").stdout.splitlines()
-    assert "  failed: customer.luck: shop/luck: ZeroDivisionError: division by zero" in text
+    assert (
+        "  plugin failed: luck.py: csflow_metrics: customer.luck: shop/luck: ZeroDivisionError: division by zero"
+        in text
+    )

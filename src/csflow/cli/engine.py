@@ -104,7 +104,7 @@ def advance(here: Here, /, **said: Any) -> int:
     with Report(app, said["output"], dry_run=request.dry_run) as report:
         outcome = app.advance(request, report.tell)
         report.end(outcome)
-    return _code(bool(outcome.failed), outcome.changed, said)
+    return _code(bool(outcome.failed or outcome.plugins), outcome.changed, said)
 
 
 @click.command(epilog="Example:  csflow run          every night:  15 2 * * *  csflow --project /srv/success run")
@@ -120,7 +120,7 @@ def run(here: Here, /, **said: Any) -> int:
         assert ran.outcome is not None  # noqa: S101  # a run has a pass
         report.end(ran.outcome, ran.measured)
     changed = ran.outcome.changed or bool(ran.measured.changed)
-    return _code(bool(ran.outcome.failed or ran.measured.failed), changed, said)
+    return _code(bool(ran.outcome.failed or ran.outcome.plugins or ran.measured.failed), changed, said)
 
 
 def _request(app: Csflow, said: dict[str, Any]) -> Request:
@@ -201,14 +201,14 @@ class Report:
         for failure in outcome.failed:
             self.tell("failed", failure)
         if self._output == "jsonl":
-            click.echo(json.dumps({"kind": "pass", **head, **extra}, ensure_ascii=False))
+            click.echo(json.dumps({"kind": "pass", **head, **extra, "plugins": outcome.plugins}, ensure_ascii=False))
             return
         click.echo(json.dumps(head | extra, ensure_ascii=False)[:-1], nl=False)
         for kind in dict.fromkeys((*LISTS, *self._files)):
             click.echo(f', "{kind}": [', nl=False)
             self._copy(kind)
             click.echo("]", nl=False)
-        click.echo("}")
+        click.echo(f', "plugins": {json.dumps(outcome.plugins, ensure_ascii=False)}}}')
 
     def _list(self, kind: str) -> IO[str]:
         if kind not in self._files:
@@ -228,7 +228,8 @@ class Report:
             _tell_measured(measured, _measured(self._app, measured))
         dry = " (dry run: nothing was written)" if self._dry_run else ""
         counts = {kind: number for kind, number in outcome.counts.items() if number and kind != "failed"}
-        told = ", ".join(counted(number, *NOUNS.get(kind, (kind, kind))) for kind, number in counts.items())
+        in_order = sorted(counts.items(), key=lambda one: one[0] == "tasks")  # they come of what stands before them
+        told = ", ".join(counted(number, *NOUNS.get(kind, (kind, kind))) for kind, number in in_order)
         told = told or "nothing to do"
         click.echo(f"pass as of {self._app.zone.text(outcome.as_of)}: {told}{dry}")
         for (flow, way), number in self._ways.most_common(SHOWN):
@@ -240,6 +241,8 @@ class Report:
             click.echo(f"  failed: {failure['case']}: {failure['error']}")
         if len(outcome.failed) > SHOWN:
             click.echo(f"  and {len(outcome.failed) - SHOWN} more that failed")
+        for failure in outcome.plugins:
+            click.echo(f"  plugin failed: {failure['plugin']}: {failure['hook']}: {failure['error']}")
 
     def _clear(self) -> None:
         if self._terminal and self._told >= 100:  # as often as `tell` writes
@@ -262,6 +265,7 @@ def _tell_measured(measured: Measured, data: dict[str, Any]) -> None:
     values, metrics = counted(total, "value"), counted(len(measured.changed), "metric")
     click.echo(f"measured as of {data['as_of']}: {values} of {metrics} changed{dry}")
     for failure in measured.failed:
-        click.echo(f"  failed: {failure['metric']}: {failure['error']}")
+        where = f"{failure['hook']}: {failure['metric']}" if failure["metric"] else failure["hook"]
+        click.echo(f"  plugin failed: {failure['plugin']}: {where}: {failure['error']}")
     if measured.silent:
         click.echo(f"  silent, so unknown: {', '.join(data['silent'])}")

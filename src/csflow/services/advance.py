@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
@@ -64,6 +64,7 @@ class Outcome:
     counts: dict[str, int] = field(default_factory=dict)
     entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     failed: list[dict[str, str]] = field(default_factory=list)
+    plugins: list[dict[str, str]] = field(default_factory=list)  # observers that failed; whoever calls them fills it
 
     @property
     def changed(self) -> bool:
@@ -406,10 +407,13 @@ class _Application:
         work = self.work
         work.know_subjects(words)
         refused = {id(said): reason for said, reason in triggers.hear(work, words)}
+        handled = update(t.inbox).where(t.inbox.c.id == bindparam("own_id"))
+        work.connection.execute(
+            handled.values(handled=work.view.now, refused=bindparam("why")),
+            [{"own_id": said.inbox, "why": refused.get(id(said))} for said in words],
+        )
         for said in words:
             reason = refused.get(id(said))
-            values = {"handled": work.view.now, "refused": reason}
-            work.connection.execute(update(t.inbox).where(t.inbox.c.id == said.inbox).values(**values))
             work.touched["customer" if said.customer is not None else said.kind].add(said.customer or said.subject)
             if reason is not None:
                 subject = work.keys.get((said.kind, said.subject), "?")

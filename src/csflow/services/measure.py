@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sqlite3
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -36,25 +38,28 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from csflow.flow.definition import Definition, Metric
 from csflow.flow.nodes import Ago, Condition
 from csflow.flow.types import WORDS
-from csflow.hookspecs import Batch, Provider, Usage, Window
+from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
+from csflow.services.computing import ask_plugin
+from csflow.services.plugin_health import as_dict
 from csflow.services.views import View, measures, number_names, see, stale
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into
-from csflow.store.names import subject_name
 from csflow.store.opening import Store
 from csflow.store.prepared import Kept
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, MEASURE
 from csflow.values import Instant, Length, Zone, latest_start, parse_length
 
+BUILT_IN = "csflow"  # the plugin that comes with csflow: its mistakes are csflow's
+METRICS = "csflow_metrics"
 CLAIMED = 3  # the queue of `touched` rows that a measure is working on
-BATCH = 5_000
 CHANGED = Table(  # what one metric's new values change, before they are written
     "changed_values",
     MetaData(),
@@ -72,7 +77,7 @@ class Measured:
 
     as_of: Instant
     changed: dict[str, int] = field(default_factory=dict)
-    failed: list[dict[str, str]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     unmeasured: set[str] = field(default_factory=set)  # metrics that kept their last values
 
@@ -103,8 +108,14 @@ def measure(
     with store.reading() as connection:
         view, last_measures = see(connection, definition, now), measures(connection)
     for metric in _ordered(definition):
-        with store.writing() as connection:
-            _one(connection, view, metric, providers, outcome, full=full or backwards, kept=store.kept)
+        try:
+            with store.writing() as connection:
+                _one(connection, view, metric, providers, outcome, full=full or backwards, kept=store.kept)
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            provider = providers.get(metric.uses or "")
+            if provider is None or provider.plugin == BUILT_IN:
+                raise
+            _fail(outcome, metric, provider, in_one_line(error))  # wrong SQL, or it has closed the connection
         number = view.book.number("metric", metric.name)
         if metric.name in view.moment.stale and metric.name not in outcome.unmeasured:
             last_measures[number] = (now, False)
@@ -196,11 +207,13 @@ def _one(
 ) -> None:
     """Measure one metric in its own transaction."""
     number = view.book.number("metric", metric.name)
-    digest = _digest(metric)
-    last = connection.execute(select(t.measured).where(t.measured.c.metric == number)).first()
     provider = providers.get(metric.uses or "")
+    digest = _digest(metric, provider)
+    last = connection.execute(select(t.measured).where(t.measured.c.metric == number)).first()
     if metric.expression is None and provider is None:
         outcome.unmeasured.add(metric.name)
+        if metric.uses is not None:
+            outcome.failed.append(as_dict(Failure(metric.uses, METRICS, "nothing provides it", metric.name)))
         return
     silent = bool(outcome.silent) and provider is not None and provider.reads_usage
     since = None if last is None or last.hash != digest or full else last.at
@@ -213,16 +226,16 @@ def _one(
             world = view.world(connection.dialect.name)
             kept.prepared(connection, world, ["metric", metric.name, narrow], build).run(connection, view.moment)
         elif provider is not None and provider.select is not None:
-            connection.execute(_staging(number, _windowed(connection, view, metric, provider, since)))
+            error = _selected(connection, view, metric, provider, since)
         elif provider is not None:
-            error = _asked(connection, view, metric, provider)
+            error = ask_plugin(connection, view, metric, provider, CHANGED)
         many = _write(connection, view, metric, number) if error is None else 0
         if many:
             outcome.changed[metric.name] = many
     if silent or error is not None:
         outcome.unmeasured.add(metric.name)
-    if error is not None:
-        outcome.failed.append({"metric": metric.name, "error": error})
+    if error is not None and provider is not None:
+        _fail(outcome, metric, provider, error)
     at = last.at if (silent or error is not None) and last is not None else view.now
     if error is not None and last is None:
         return
@@ -237,7 +250,13 @@ def _one(
     )
 
 
-def _digest(metric: Metric) -> str:
+def _fail(outcome: Measured, metric: Metric, provider: Provider, error: str) -> None:
+    outcome.unmeasured.add(metric.name)
+    failure = Failure(provider.plugin, provider.hook, f"{metric.uses}: {error}", metric.name)
+    outcome.failed.append(as_dict(failure))
+
+
+def _digest(metric: Metric, provider: Provider | None) -> str:
     text = repr(
         (
             metric.expression.node if metric.expression else None,
@@ -245,6 +264,7 @@ def _digest(metric: Metric) -> str:
             metric.options,
             metric.type,
             metric.subject,
+            provider.version if provider is not None else "",
         )
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -330,15 +350,33 @@ def _window_of(metric: Metric) -> Length:
     return parse_length(str(metric.options.get("window", "30 days")))
 
 
-def _windowed(
+def _selected(
     connection: Connection, view: View, metric: Metric, provider: Provider, since: Instant | None
+) -> str | None:
+    """Stage what a plugin's SQL finds; or the reason why it has none."""
+    begin = latest_start(_window_of(metric), view.moment.today)
+    moment, calendars = replace(view.moment), dict(view.definition.calendars)
+    window = Window(begin, view.moment.today, deepcopy(metric.options), moment, calendars)
+    assert provider.select is not None  # noqa: S101  # chosen by the caller
+    found, reason = attempt(provider.select, window)
+    if reason is None and not (isinstance(found, Select) and len(found.selected_columns) == 3):
+        reason = "TypeError: it returns a select of customer, value, newest day"
+    if reason is None:
+        connection.execute(
+            _staging(
+                view.book.number("metric", metric.name),
+                _windowed(connection, view, metric, provider, since, found.subquery("found")),
+            )
+        )
+    return reason
+
+
+def _windowed(
+    connection: Connection, view: View, metric: Metric, provider: Provider, since: Instant | None, found: Any
 ) -> Select[Any]:
     """Every customer whose window lost or gained a row, with the provider's value or its value of no usage."""
-    assert provider.select is not None  # noqa: S101  # chosen by the caller
     today, length = view.moment.today, _window_of(metric)
     begin = latest_start(length, today)
-    window = Window(begin, today, metric.options, view.moment, view.definition.calendars)
-    found = provider.select(window).subquery("found")
     first = connection.execute(select(func.min(t.usage.c.day))).scalar()
     cu = t.customer
     empty = literal(provider.empty, Double) if first is not None and first <= today else cast(null(), Double)
@@ -416,91 +454,6 @@ def _touch_changed(connection: Connection, metric: Metric) -> None:
                 index_elements=["queue", "kind", "subject", "day"], set_={"mark": statement.excluded.mark}
             )
         )
-
-
-# metrics in Python
-
-
-def _asked(connection: Connection, view: View, metric: Metric, provider: Provider) -> str | None:
-    """Ask a plugin batch by batch; the reason when it failed (then none of its values is taken)."""
-    assert provider.compute is not None  # noqa: S101  # chosen by the caller
-    table = getattr(t, metric.subject)
-    number = view.book.number("metric", metric.name)
-    after = 0
-    while True:
-        found = connection.execute(
-            select(table.c.id, subject_name(metric.subject, table).label("key"))
-            .where(table.c.id > after, table.c.happened <= view.moment.today)
-            .order_by(table.c.id)
-            .limit(BATCH)
-        ).all()
-        if not found:
-            return None
-        after = found[-1].id
-        ids = {row.key: row.id for row in found}
-        batch = Batch(tuple(ids), dict(metric.options), view.moment.today, _usage(connection, view, metric, ids))
-        try:
-            answer = provider.compute(batch)
-            rows = [_row(metric, ids[key], value) for key, value in dict(answer).items() if key in ids]
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a plugin raises costs its own result only
-            connection.execute(CHANGED.delete())
-            return f"{metric.uses}: {type(error).__name__}: {error}"
-        answered = {row["subject"] for row in rows}
-        rows += [_row(metric, id_, None) for id_ in ids.values() if id_ not in answered]
-        there = {
-            row.subject: (row.number, row.text)
-            for row in connection.execute(
-                select(t.measurement).where(
-                    t.measurement.c.metric == number,
-                    t.measurement.c.subject >= found[0].id,
-                    t.measurement.c.subject <= after,
-                )
-            )
-        }
-        changed = [row for row in rows if there.get(row["subject"], (None, None)) != (row["number"], row["text"])]
-        if changed:
-            connection.execute(insert(CHANGED), changed)
-
-
-def _row(metric: Metric, subject: int, value: Any) -> dict[str, Any]:
-    """A plugin's value as a row; ValueError when it is not of the metric's type."""
-    number: float | None = None
-    text: str | None = None
-    if value is not None:
-        name = metric.type.name
-        if name in WORDS:
-            text = str(value)
-            if metric.type.choices and text not in metric.type.choices:
-                raise ValueError(f"'{text}' is none of {', '.join(metric.type.choices)}")
-        elif name == "boolean":
-            number = float(bool(value))
-        elif isinstance(value, int | float) and value == value and abs(value) <= 1e15:
-            number = float(value)
-        else:
-            raise ValueError(f"{value!r} is not a {name}")
-    return {"subject": subject, "number": number, "text": text, "happened": None}
-
-
-def _usage(connection: Connection, view: View, metric: Metric, ids: dict[str, int]) -> dict[str, tuple[Usage, ...]]:
-    """The usage rows of the metric's window, by customer; none for a metric without `window:` or of other subjects."""
-    if "window" not in metric.options or metric.subject != "customer":
-        return {}
-    today = view.moment.today
-    begin = latest_start(_window_of(metric), today)
-    u, f = t.usage.c, t.feature.c
-    low, high = min(ids.values()), max(ids.values())
-    keys = {id_: key for key, id_ in ids.items()}
-    rows: dict[str, list[Usage]] = {}
-    statement = (
-        select(u.customer, f.key, u.day, u.count, u.seconds, u.users)
-        .select_from(t.usage.join(t.feature, f.id == u.feature))
-        .where(u.customer >= low, u.customer <= high, u.day > begin, u.day <= today)
-        .order_by(u.customer, u.day, f.key, u.ref)
-    )
-    for customer, *values in connection.execute(statement):
-        if customer in keys:
-            rows.setdefault(keys[customer], []).append(Usage(*values))
-    return {key: tuple(found) for key, found in rows.items()}
 
 
 # conditions that rules watch over time

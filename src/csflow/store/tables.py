@@ -338,6 +338,19 @@ measured = Table(  # the last measure of each metric
     **CLUSTERED,
 )
 
+plugin_failure = Table(  # what each plugin did wrong last; `current` while it did so the last time it was called
+    "plugin_failure",
+    metadata,
+    Column("plugin", Word, primary_key=True),
+    Column("hook", Word, primary_key=True),
+    Column("name", Word),
+    Column("reason", Word, nullable=False),
+    Column("at", Big, nullable=False),
+    Column("recorded", Big, nullable=False),
+    Column("current", Integer, nullable=False),
+    **CLUSTERED,
+)
+
 span = Table(  # how long a watched condition has held, as recorded by measure
     "span",
     metadata,

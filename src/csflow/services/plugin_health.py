@@ -1,0 +1,45 @@
+"""What plugins did wrong last: kept by `measure` and `run`, told by `plugins` and `doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from csflow.hookspecs import Failure
+from csflow.store import tables as t
+from csflow.values import Instant
+
+
+def record_failures(
+    connection: Connection, failures: Iterable[Failure], *, at: Instant, recorded: Instant, hooks: Iterable[str]
+) -> None:
+    """Keep these failures of a run as the newest of their plugin and hook; older ones of ``hooks`` are over."""
+    f = t.plugin_failure
+    connection.execute(update(f).where(f.c.hook.in_(list(hooks))).values(current=0))
+    newest = {(failure.plugin, failure.hook): failure for failure in failures}
+    for (plugin, hook), failure in sorted(newest.items()):
+        connection.execute(delete(f).where(f.c.plugin == plugin, f.c.hook == hook))
+        row = {"plugin": plugin, "hook": hook, "name": failure.name, "reason": failure.reason[:1_000]}
+        connection.execute(insert(f).values(**row, at=at, recorded=recorded, current=1))
+
+
+def plugin_failures(connection: Connection) -> list[dict[str, Any]]:
+    """The last failure of each plugin and hook: plugin, hook, name, reason, at, recorded (instants), current.
+
+    ``current`` is True while it failed the last time it was called.
+    """
+    f = t.plugin_failure.c
+    found = connection.execute(select(t.plugin_failure).order_by(f.plugin, f.hook)).mappings()
+    return [{**row, "current": bool(row["current"])} for row in found]
+
+
+def from_dict(told: dict[str, Any]) -> Failure:
+    """The failure of an entry that `as_dict` made."""
+    return Failure(told["plugin"] or "", told["hook"] or "", told["error"] or "", told["metric"])
+
+
+def as_dict(failure: Failure) -> dict[str, Any]:
+    """A failure as the JSON of a measure or pass tells it."""
+    return {"plugin": failure.plugin, "hook": failure.hook, "metric": failure.name, "error": failure.reason}
