@@ -38,28 +38,17 @@ def feature_share(window: Window) -> Select[Any]:
     the set is empty.
     """
     wanted = window.options.get("features", "available")
+    if wanted == "available":
+        return _available(window)
     f = t.feature
-    if wanted == "core":
-        among = f.c.core == 1
-    elif wanted == "available":
-        among = or_(f.c.product.is_(None), f.c.product.in_(_products(window)))
-    else:
-        among = f.c.key.in_([str(name) for name in (wanted if isinstance(wanted, list) else [wanted])])
+    named = [str(name) for name in (wanted if isinstance(wanted, list) else [wanted])]
+    among = f.c.core == 1 if wanted == "core" else f.c.key.in_(named)
     size: Any = select(func.count()).select_from(f).where(among)
     size = size.correlate(t.usage).scalar_subquery()
     used = func.count(distinct(case((among, u.feature))))
     joined = t.usage.join(f, f.c.id == u.feature)
-    if wanted == "available":
-        return _available(window)
     share = cast(used, Double) / func.nullif(cast(size, Double), 0.0)
     return select(u.customer, share, func.max(u.day)).select_from(joined).where(_window(window)).group_by(u.customer)
-
-
-def _products(window: Window) -> Select[Any]:
-    """Products of the contracts in force of the usage row's customer."""
-    k, today = t.contract.c, window.end
-    running = and_(k.customer == u.customer, k.starts_on <= today, or_(k.ends.is_(None), k.ends > today))
-    return select(k.product).where(running, k.product.is_not(None)).correlate(t.usage)
 
 
 def _available(window: Window) -> Select[Any]:
