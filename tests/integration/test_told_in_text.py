@@ -127,3 +127,39 @@ def test_a_row_of_one_cell_is_told_in_the_singular(run):
     (run.folder / "customers.csv").write_text("id,name\nC-9\n", "utf-8")
     told = run("import", "customers", str(run.folder / "customers.csv"), code=1)
     assert "  1 rejected: 1 cell where the header has 2\n" in told
+
+
+# What a pass did -----------------------------------------------------------------------------------------------
+
+
+def test_a_pass_counts_the_tasks_it_opened(run):
+    run("customer", "add", "C-1", "--set", "hope=80%")
+    assert run("advance", "--as-of", "2026-03-02").splitlines()[0].endswith(": 1 opened, 2 tasks opened")
+    run("case", "set", "care/C-1/1", "discount=20%", "--at", "2026-03-03")
+    assert run("run", "--as-of", "2026-03-03").splitlines()[1].endswith(": 1 moved")
+    run("task", "done", "care/C-1/1", "hello", "--at", "2026-03-04")
+    run("trigger", "again", "C-1", "--at", "2026-03-04")  # opens one task anew; the other one is open still
+    run("customer", "add", "C-2", "--set", "hope=80%", "--at", "2026-03-05T09:00")
+    assert "2 tasks opened" in run("advance", "--as-of", "2026-03-05")
+
+
+def test_one_task_is_one_task(run):
+    text = (run.folder / "care.yaml").read_text("utf-8").replace(", {task: greet, for: csm}", "")
+    (run.folder / "care.yaml").write_text(text, "utf-8")
+    run("customer", "add", "C-1", "--set", "hope=80%")
+    assert run("advance", "--as-of", "2026-03-02").splitlines()[0].endswith(": 1 opened, 1 task opened")
+    assert "nothing to do" in run("advance", "--as-of", "2026-03-02")
+
+
+def test_a_case_that_opens_and_moves_in_one_pass_is_one_case(run):
+    text = (run.folder / "care.yaml").read_text("utf-8").replace(" and case.discount >= 10%", "")
+    (run.folder / "care.yaml").write_text(text, "utf-8")
+    for key in ("C-1", "C-2"):
+        run("customer", "add", key, "--set", "hope=80%")
+    told = json.loads(run("run", "--as-of", "2026-03-02", "--format", "json"))
+    assert [len(told[kind]) for kind in ("opened", "moved")] == [2, 2]
+    assert told["cases"] == 2
+    assert json.loads(run("run", "--as-of", "2026-03-02", "--format", "json"))["cases"] == 0
+    run("trigger", "again", "C-1", "--at", "2026-03-03")
+    told = json.loads(run("run", "--as-of", "2026-03-03", "--format", "json"))
+    assert (len(told["moved"]), told["cases"]) == (1, 1)

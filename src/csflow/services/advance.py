@@ -20,6 +20,7 @@ from csflow.flow.machine import FlowMachine
 from csflow.services import deadlines, effects, moving, triggers
 from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
+from csflow.services.distinct import Distinct
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
@@ -134,6 +135,7 @@ class _Pass:
         self.outcome = Outcome(request.now, definition.hash)
         self.tell = tell or self._keep
         self.stopped: set[int] = set()
+        self.changed = Distinct()
         self.withheld = request.catch_up
         self.customers: tuple[int, ...] | None = None
 
@@ -340,14 +342,8 @@ class _Pass:
         failed: list[dict[str, str]] = []
         stopped: set[int] = set()
         with self.session.chunk() as connection:
-            work = Work(
-                connection,
-                View(view.definition, view.book, view.moment),
-                self.machines,
-                request.actor,
-                request.recorded,
-                self.withheld,
-            )
+            fresh = View(view.definition, view.book, view.moment)
+            work = Work(connection, fresh, self.machines, request.actor, request.recorded, self.withheld)
             hits = [hit for _, mine in owners for hit in mine]
             work.load(hit.row.case_id for hit in hits if hasattr(hit.row, "case_id"))
             apply = _Application(work, self.stopped)
@@ -356,10 +352,13 @@ class _Pass:
             failed, stopped = apply.failed, apply.newly_stopped
         self.outcome.failed += failed
         self.stopped |= stopped
-        self.outcome.cases += len(work.rows)
+        self.changed.add(work.changed)
+        self.outcome.cases = self.changed.number
         for kind, entry in work.told:
             self.outcome.counts[kind] = self.outcome.counts.get(kind, 0) + 1
             self.tell(kind, entry)
+        if work.tasks:
+            self.outcome.counts["tasks"] = self.outcome.counts.get("tasks", 0) + work.tasks
         return bool(work.told) or apply.wrote
 
 
