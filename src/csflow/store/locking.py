@@ -8,6 +8,8 @@ import os
 import socket
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -20,7 +22,6 @@ from csflow.store.tables import meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from csflow.store.opening import Store
 
@@ -28,6 +29,11 @@ POLL_SECONDS = 0.2
 HOLDER = "pass_lock"  # key in `meta`
 # The lock's number is made from the schema's name, so that projects in one database do not wait for each other.
 LOCK_NUMBER = "hashtextextended('csflow pass ' || current_schema(), 0)"
+HELD = text(  # a lock on one number stands there in two halves
+    "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1"  # noqa: S608
+    " and database = (select oid from pg_database where datname = current_database())"
+    " and (classid::bigint << 32 | objid::bigint) = " + LOCK_NUMBER
+)
 
 
 @contextmanager
@@ -43,6 +49,32 @@ def pass_lock(store: Store, wait: float | None) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The lock as somebody who does not want it sees it: whether it is held, and who was said to hold it last."""
+
+    held: bool
+    who: str | None  # left there by a process that was killed, where nobody holds the lock
+
+
+def look(store: Store) -> Seen:
+    """Who holds the project's lock. Nothing waits for it; on SQLite it is taken for an instant where it is free."""
+    if store.dialect == "postgresql":
+        with translated(store.url), store.engine.connect() as connection:
+            held = connection.execute(HELD).scalar() is not None
+            told = connection.execute(select(meta.c.value).where(meta.c.key == HOLDER)).scalar()
+        return Seen(held, _who(told))
+    if store.path is None or not Path(f"{store.path}.lock").exists():
+        return Seen(held=False, who=None)
+    holder = store.path.with_name(f"{store.path.name}.lock.json")
+    lock = FileLock(f"{store.path}.lock", timeout=0)
+    try:
+        with lock:
+            return Seen(held=False, who=_who(_with_time(holder)))
+    except Timeout:
+        return Seen(held=True, who=_who(_with_time(holder)))
+
+
 @contextmanager
 def _beside(path: Path, wait: float | None) -> Iterator[None]:
     lock = FileLock(f"{path}.lock", timeout=-1 if wait is None else max(wait, 0))
@@ -50,7 +82,7 @@ def _beside(path: Path, wait: float | None) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise LockedError(_told_by(holder)) from None
+        raise LockedError(_held_by(_with_time(holder))) from None
     try:
         holder.write_text(json.dumps(_myself()), encoding="utf-8")
         yield
@@ -59,13 +91,13 @@ def _beside(path: Path, wait: float | None) -> Iterator[None]:
         lock.release()
 
 
-def _told_by(holder: Path) -> str:
+def _with_time(holder: Path) -> str | None:
     """Who holds the lock and since when: the time is the file's own, so the engine needs no clock for it."""
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(holder.stat().st_mtime))
-        return _held_by(json.dumps(json.loads(holder.read_text(encoding="utf-8")) | {"since": since}))
-    except (OSError, ValueError):
-        return _held_by("")
+        return json.dumps(json.loads(holder.read_text(encoding="utf-8")) | {"since": since})
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 @contextmanager
@@ -88,7 +120,7 @@ def _acquire(connection: Connection, wait: float | None) -> None:
     while not connection.execute(text(f"select pg_try_advisory_lock({LOCK_NUMBER})")).scalar():
         if end is not None and time.monotonic() >= end:
             told = connection.execute(select(meta.c.value).where(meta.c.key == HOLDER)).scalar()
-            raise LockedError(_held_by(told or ""))
+            raise LockedError(_held_by(told))
         time.sleep(POLL_SECONDS)
 
 
@@ -103,12 +135,16 @@ def _myself() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname()}
 
 
-def _held_by(told: str) -> str:
+def _held_by(told: str | None) -> str:
+    who = _who(told)
+    holder = f": {who}" if who is not None else ""
+    return f"another pass holds the lock{holder}: try again, or wait with --wait 10m"
+
+
+def _who(told: str | None) -> str | None:
+    """A process in words, from what it left of itself; None where that cannot be read."""
     try:
-        who = json.loads(told)
-    except ValueError:
-        return "another pass holds the lock: try again, or wait with --wait 10m"
-    return (
-        f"another pass holds the lock: process {who.get('pid')} on {who.get('host')}, "
-        f"since {who.get('since', 'just now')} UTC: try again, or wait with --wait 10m"
-    )
+        who = json.loads(told or "")
+        return f"process {who['pid']} on {who['host']}, since {who.get('since', 'just now')} UTC"
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -96,7 +96,7 @@ def open_store(url: str | None, *, project: Path | None, migrate: bool = False) 
 
     Without ``url`` it is ``csflow.db`` in the project's folder. Raises StoreError when it cannot be used as it is.
     """
-    engine = _engine(_address(url, project))
+    engine = engine_of(address_of(url, project))
     store = Store(engine, project / CACHE if project is not None else None)
     try:
         with translated(store.url):
@@ -109,7 +109,7 @@ def open_store(url: str | None, *, project: Path | None, migrate: bool = False) 
 
 def present_version(url: str | None, *, project: Path | None) -> tuple[str | None, Path | None]:
     """The version of the tables that are there (None: none yet) and the SQLite file they are in, nothing upgraded."""
-    store = Store(_engine(_address(url, project)))
+    store = Store(engine_of(address_of(url, project)))
     try:
         if store.path is not None and not store.path.exists():
             return None, None
@@ -128,7 +128,7 @@ def database_version(connection: Connection) -> str | None:
         if not _says_no_such_table(error):
             raise
         if inspect(connection).get_table_names():
-            place = _place(connection.engine.url)
+            place = place_of(connection.engine.url)
             raise StoreError(f"{place} holds the tables of another program: give csflow one of its own") from None
         return None
     return found[0] if found else None
@@ -144,11 +144,11 @@ def translated(url: URL) -> Iterator[None]:
     except DBAPIError as error:
         if _is_mistake(error):
             raise
-        raise StoreError(f"{_place(url)}: {_reason(error)}") from error
+        raise StoreError(f"{place_of(url)}: {_reason(error)}") from error
     except sqlite3.OperationalError as error:  # from the driver itself, in bulk statements
         if _plain(str(error)) is None:
             raise
-        raise StoreError(f"{_place(url)}: {_plain(str(error))}") from error
+        raise StoreError(f"{place_of(url)}: {_plain(str(error))}") from error
 
 
 def _is_mistake(error: DBAPIError) -> bool:
@@ -158,7 +158,8 @@ def _is_mistake(error: DBAPIError) -> bool:
     return isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) != "42501"
 
 
-def _address(url: str | None, project: Path | None) -> URL:
+def address_of(url: str | None, project: Path | None) -> URL:
+    """The database's address; without ``url`` the file in the project's folder. StoreError where it is no address."""
     if not url:
         return URL.create("sqlite", database=str((project or Path()) / "csflow.db"))
     try:
@@ -172,7 +173,8 @@ def _address(url: str | None, project: Path | None) -> URL:
     return address
 
 
-def _engine(address: URL) -> Engine:
+def engine_of(address: URL) -> Engine:
+    """An engine whose connections are prepared as csflow needs them; StoreError for what csflow does not work with."""
     if address.get_backend_name() not in {"sqlite", "postgresql"}:
         raise StoreError(f"csflow works with sqlite:/// and postgresql://, not with {address.get_backend_name()}://")
     if address.get_backend_name() == "postgresql":
@@ -225,10 +227,10 @@ def _check_version(store: Store, *, migrate: bool) -> None:
         return
     if version is not None and not (version.isdigit() and version < SCHEMA):
         raise StoreError(
-            f"{_place(store.url)} is of a newer csflow: update csflow (tables {version}, this one knows {SCHEMA})"
+            f"{place_of(store.url)} is of a newer csflow: update csflow (tables {version}, this one knows {SCHEMA})"
         )
     if version is not None and not migrate:
-        raise StoreError(f"{_place(store.url)} was written by an older csflow: run `csflow db upgrade`")
+        raise StoreError(f"{place_of(store.url)} was written by an older csflow: run `csflow db upgrade`")
     with store.writing() as connection:
         upgrade_tables(connection)
 
@@ -245,7 +247,8 @@ def upgrade_tables(connection: Connection) -> None:
     run_migrations(connection)
 
 
-def _place(url: URL) -> str:
+def place_of(url: URL) -> str:
+    """The database in people's words, without user and password."""
     if url.get_backend_name() == "sqlite":
         return url.database or "the database in memory"
     return f"the database {url.database or ''} on {url.host or url.query.get('host') or 'this machine'}"
