@@ -24,13 +24,14 @@ from csflow.services.work import CaseRow, Work
 from csflow.store import tables as t
 from csflow.store.collisions import collided, told_in_one_line
 from csflow.store.guards import Translator
+from csflow.store.insertion import among
 from csflow.store.names import subject_names
 from csflow.store.refreshing import refresh_contracts, sync_people
 from csflow.store.touching import last_pass
 from csflow.values import Instant, Zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from csflow.flow.definition import Definition, Flow
     from csflow.store.opening import Store
@@ -141,9 +142,14 @@ def set_case(store: Store, definition: Definition, act: Act, *, case: str, field
         return {"at": work.view.zone.text(work.view.now), "dry_run": act.dry_run, **entry}
 
 
-def fill_case(work: Work, case: str, fields: Mapping[str, str]) -> tuple[CaseRow, list[str], list[str]]:
-    """As `set_case`, within a transaction of the caller's: the case, its deadlines that stopped and that went on."""
-    row = load_case(work, case)
+def fill_case(
+    work: Work, case: str, fields: Mapping[str, str], row: CaseRow | None = None
+) -> tuple[CaseRow, list[str], list[str]]:
+    """As `set_case`, within a transaction of the caller's: the case, its deadlines that stopped and that went on.
+
+    ``row`` where `load_cases` has read it already.
+    """
+    row = load_case(work, case) if row is None else row
     flow = work.flow(row)
     said = dict(fields)
     waiting = said.pop("waiting", None) if "waiting" not in flow.fields else None
@@ -169,6 +175,19 @@ def load_case(work: Work, said: str) -> CaseRow:
     if row.stage not in work.flow(row).stages:
         raise UsageError(f"{said} is in '{row.stage}', which its flow no longer has: run csflow advance first")
     return row
+
+
+def load_cases(work: Work, ids: Iterable[int]) -> dict[int, CaseRow]:
+    """As `load_case` for many at once, by id; those that cannot be worked on now are left out."""
+    wanted = sorted(set(ids))
+    work.load(wanted)
+    rows = [work.rows[number] for number in wanted if number in work.rows]
+    customers = sorted({row.customer for row in rows if row.customer is not None})
+    if customers:
+        chosen = select(t.customer.c.id).where(among(t.customer.c.id, customers))
+        refresh_contracts(work.connection, work.view.moment.today, chosen)
+    known = [row for row in rows if row.stage in work.flow(row).stages and work.view.now >= row.entered_at]
+    return {row.id: row for row in known}
 
 
 def check_order(work: Work, row: CaseRow) -> None:

@@ -45,6 +45,8 @@ from csflow.values import Length
 HANDLED = 2  # the queue of `touched` rows that a pass is working on
 PERIODS = {"days": "day", "weeks": "week", "months": "month", "years": "year"}
 CAP = 100_000  # hits of one question held in memory at once
+STAGED = ("milestone", "move", "approval")  # kinds of questions about the cases in one stage
+FEW = 2_000  # touched subjects: up to here it pays to look first where their cases stand
 
 Column = ColumnElement[Any]
 
@@ -107,6 +109,7 @@ class Asker:
     hits: list[Hit] = field(default_factory=list)
     asked: int = 0
     world: str = ""
+    near: set[tuple[str, str]] | None = None  # the stages that cases of the touched stand in, where that was looked up
 
     def ask(self) -> list[Hit]:
         """Every hit, the openings first."""
@@ -118,6 +121,7 @@ class Asker:
             for opening in flow.opens:
                 self._opening(flow, opening)
         occupied = self._occupied(flows)
+        self.near = self._near()
         for flow in flows:
             self._flow(flow, occupied)
         if self.border is not None:
@@ -144,6 +148,21 @@ class Asker:
             rows = self._rows(("occupied", self.scope.flow, start), build)
             occupied |= {(row.flow, row.stage) for row in rows}
         return occupied
+
+    def _near(self) -> set[tuple[str, str]] | None:
+        """Where the cases of the touched stand, when those are few: no other stage need be asked about them."""
+        if self.scope.everyone or self.scope.customers is not None or not self.scope.touched:
+            return None
+        rows = self._rows(("near",), _stages_of_touched)
+        return None if not rows or rows[0].many > FEW else {(row.flow, row.stage) for row in rows}
+
+    def _far(self, place: tuple[Any, ...], kind: str) -> bool:
+        """Whether no case of the touched can be meant: ``place`` begins with a flow and, for some, a stage."""
+        if self.near is None:
+            return False
+        if kind in STAGED and place[1] is not None:
+            return (place[0], place[1]) not in self.near
+        return all(flow != place[0] for flow, _ in self.near)
 
     def _flow(self, flow: Flow, occupied: set[tuple[str, str]]) -> None:
         stages = [stage for stage in flow.stages.values() if (flow.name, stage.name) in occupied]
@@ -181,7 +200,7 @@ class Asker:
         ``build`` makes it when it was not asked before; ``place`` names it; ``evidence`` reads its rows.
         """
         wide = self.scope.wide(timed=timed)
-        if not wide and not self.scope.touched:
+        if not wide and (not self.scope.touched or self._far(place, kind)):
             return
         self.asked += 1
         windowed = self.after > 0
@@ -495,6 +514,20 @@ def _occupied(stages: list[tuple[str, str]]) -> Executable:
         some = exists(select(literal(1)).where(t.case.c.flow == flow, t.case.c.stage == stage))
         parts.append(select(literal(flow).label("flow"), literal(stage).label("stage")).where(some))
     return union_all(*parts)
+
+
+def _stages_of_touched() -> Executable:
+    """The stages that the cases of the touched stand in; with more than FEW of them only how many there are."""
+    touched = t.touched.c
+    some = select(touched.kind, touched.subject).where(touched.queue == HANDLED).limit(literal_column(str(FEW + 1)))
+    few = some.cte("few")
+    many = select(func.count()).select_from(few).scalar_subquery()
+    own = and_(few.c.kind == "customer", t.case.c.customer == few.c.subject)
+    theirs = select(t.case.c.flow, t.case.c.stage, many.label("many")).select_from(few.join(t.case, own))
+    # Cases of nobody are few, and a flow about them says whose they are: all of them are counted in.
+    others = select(t.case.c.flow, t.case.c.stage, many).where(t.case.c.customer.is_(None))
+    none = select(literal(""), literal(""), many)
+    return union_all(theirs.where(many <= FEW).distinct(), others.where(many <= FEW).distinct(), none)
 
 
 def _occupied_by_few() -> Executable:

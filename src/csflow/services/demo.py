@@ -25,7 +25,7 @@ from csflow.errors import RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.flow.files import POPULATION_FILE, PROJECT_FILE
 from csflow.hookspecs import Provider
-from csflow.services.acting import Act, acting, fill_case
+from csflow.services.acting import Act, acting, fill_case, load_cases
 from csflow.services.advance import Request
 from csflow.services.effects import perform
 from csflow.services.importing import files_of, import_file
@@ -120,6 +120,7 @@ def live(
     _hurry(store)
     zone, lived = Zone(definition.zone), Lived()
     cases: Rows | None = None
+    numbers: dict[str, int] = {}
     while lived.weeks < population.number:
         try:
             last, files, acts = population.weeks.send(cases)
@@ -127,11 +128,11 @@ def live(
             break
         now = zone.end_of(day(last))
         _import(store, definition, _write(data / last.isoformat(), files), now, lived)
-        _act(store, definition, acts, now, lived)
+        _act(store, definition, [(numbers[one["case"]], one) for one in acts], now, lived)
         request = Request(now, "demo", now)
         ran = run(store, definition, providers, request=request, tell=_counting(lived))
         lived.failed += [*ran.measured.failed, *(ran.outcome.failed if ran.outcome else [])]
-        cases = _cases(store, definition, now)
+        cases, numbers = _cases(store, definition, now)
         lived.weeks += 1
         lived.until = now
         tell(lived.weeks)
@@ -168,18 +169,20 @@ def _import(store: Store, definition: Definition, folder: Path, now: Instant, li
         lived.rejected += summary.rejected
 
 
-def _act(store: Store, definition: Definition, acts: Rows, now: Instant, lived: Lived) -> None:
-    """What colleagues did this week, one transaction for each of them."""
-    for actor in sorted({one["by"] for one in acts}):
+def _act(
+    store: Store, definition: Definition, acts: list[tuple[int, dict[str, Any]]], now: Instant, lived: Lived
+) -> None:
+    """What colleagues did this week, one transaction for each of them: acts, each with the number of its case."""
+    for actor in sorted({one["by"] for _, one in acts}):
+        mine = [(number, one) for number, one in acts if one["by"] == actor]
         with acting(store, definition, Act(actor, now, now)) as work:
-            for one in acts:
-                if one["by"] != actor:
-                    continue
+            rows = load_cases(work, [number for number, _ in mine])
+            for number, one in mine:
                 try:
                     if "task" in one:
-                        end_task(work, Answer(one["case"], one["task"]))
+                        end_task(work, Answer(one["case"], one["task"]), rows.get(number))
                     else:
-                        fill_case(work, one["case"], one["fields"])
+                        fill_case(work, one["case"], one["fields"], rows.get(number))
                 except RefusedError as error:  # before it wrote anything
                     lived.failed.append({"case": one["case"], "error": str(error)})
             perform(work)
@@ -192,8 +195,8 @@ def _counting(lived: Lived) -> Callable[[str, dict[str, Any]], None]:
     return tell
 
 
-def _cases(store: Store, definition: Definition, now: Instant) -> Rows:
-    """The cases that somebody can still do something about, as `population.py` gets them."""
+def _cases(store: Store, definition: Definition, now: Instant) -> tuple[Rows, dict[str, int]]:
+    """The cases that somebody can still do something about, as `population.py` gets them, and their numbers."""
     going = [
         (flow.name, stage.name)
         for flow in definition.flows.values()
@@ -224,14 +227,15 @@ def _cases(store: Store, definition: Definition, now: Instant) -> Rows:
             .order_by(c.flow, owner.c.key, c.subject, c.number)
         ).all()
     alive = set(going)
-    return [
+    rows = [row for row in found if (row.flow, row.stage) in alive]
+    told = [
         {
             "case": _name(definition, row), "flow": row.flow, "customer": row.key, "stage": row.stage,
             "weeks": (now - row.entered_at) // WEEK_US, "tasks": waiting.get(row.id, []),
         }
-        for row in found
-        if (row.flow, row.stage) in alive
+        for row in rows
     ]  # fmt: skip
+    return told, {one["case"]: row.id for one, row in zip(told, rows, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)

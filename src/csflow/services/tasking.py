@@ -165,9 +165,12 @@ def finish_task(store: Store, definition: Definition, act: Act, answer: Answer) 
         return _done(work, act, row, task) | {"outcome": answer.outcome, "moved": moved}
 
 
-def end_task(work: Work, answer: Answer) -> tuple[CaseRow, str]:
-    """As `finish_task`, within a transaction of the caller's, who lets the effects happen. The case and the task."""
-    row, task = _open_task(work, answer.case, answer.task)
+def end_task(work: Work, answer: Answer, row: CaseRow | None = None) -> tuple[CaseRow, str]:
+    """As `finish_task`, within a transaction of the caller's, who lets the effects happen. The case and the task.
+
+    ``row`` where `load_cases` has read the case already.
+    """
+    row, task = _open_task(work, answer.case, answer.task, row)
     if task.move is None and answer.outcome == "no":
         raise RefusedError(f"'{task.name}' asks for no approval: --no answers nothing (--not-applicable drops a task)")
     if task.move is not None and answer.outcome == "not_applicable":
@@ -211,9 +214,9 @@ def _done(work: Work, act: Act, row: CaseRow, task: str) -> dict[str, Any]:
     return {"at": work.view.zone.text(work.view.now), "dry_run": act.dry_run, "case": work.name(row), "task": task}
 
 
-def _open_task(work: Work, case: str, name: str) -> tuple[CaseRow, Any]:
+def _open_task(work: Work, case: str, name: str, row: CaseRow | None = None) -> tuple[CaseRow, Any]:
     """The open task of that name; RefusedError when it is done already, UsageError with the nearest name otherwise."""
-    row = load_case(work, case)
+    row = load_case(work, case) if row is None else row
     k = t.task.c
     rows = work.connection.execute(select(t.task).where(k.case == row.id).order_by(k.number.desc())).all()
     mine = [task for task in rows if task.name == name]

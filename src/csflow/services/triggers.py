@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,9 +84,17 @@ def _candidates(work: Work, words: list[Said]) -> dict[int, list[CaseRow]]:
         own = select(t.case.c.id).where(t.case.c.subject.in_(others), t.case.c.customer.is_(None))
         found |= set(work.connection.execute(own).scalars())
     work.load(found)
+    by_owner: dict[tuple[str, int], list[CaseRow]] = defaultdict(list)  # each word looks at its own customer's only
+    for row in work.rows.values():
+        if row.id in found:
+            by_owner["other" if row.customer is None else "customer", row.customer or row.subject].append(row)
     result: dict[int, list[CaseRow]] = {}
     for said in words:
-        result[id(said)] = [row for row in work.rows.values() if row.id in found and _meant(work, said, row)]
+        if said.kind == "case":
+            near = [work.rows[said.subject]] if said.subject in work.rows else []
+        else:
+            near = by_owner["other" if said.customer is None else "customer", said.customer or said.subject]
+        result[id(said)] = [row for row in near if _meant(work, said, row)]
     return result
 
 

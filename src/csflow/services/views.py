@@ -43,7 +43,8 @@ class View:
     def world(self, *more: str | bool) -> str:
         """The name of all that the statements about this view depend on, but for the moment and ``more``."""
         book = self.book
-        numbers = sorted((*name, number) for name, number in book.ids.items())
+        # A source that speaks for the first time gets a number as well, and no statement reads that.
+        numbers = sorted((*name, number) for name, number in book.ids.items() if name[0] != "source")
         period = self.moment.period is not None
         return world_of(self.definition.hash, numbers, sorted(self.moment.unfed), period, *more)
 

@@ -8,6 +8,7 @@ get a row when a file first names them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -30,8 +31,10 @@ from sqlalchemy import (
     text,
     true,
 )
+from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from csflow.store.importing_cases import find_called
+from csflow.store.importing_kinds import KINDS
 from csflow.store.insertion import insert_into
 from csflow.store.tables import Big, Id, Real, Word, contact, contract, customer, feature, field_value
 from csflow.store.tables import case as case_table
@@ -95,6 +98,73 @@ class Counts:
     reasons: dict[str, int] = field(default_factory=dict)
 
 
+class Staged:
+    """The temporary tables of one shape of file, made once: a statement that was compiled for them serves again."""
+
+    def __init__(self, kind: Kind, columns: dict[str, str], fields: Sequence[StagedField]) -> None:
+        self.natural = kind.name == "usage" and "id" not in columns
+        self.key = ("customer", "feature", "day", "source") if self.natural else kind.key
+        self.metadata = MetaData()
+        staged_fields = [(one.column, Real if one.numeric else Word) for one in fields]
+        self.incoming = self._table(
+            "incoming", [("line", Big)] + [(name, STORED[kind]) for name, kind in columns.items()] + staged_fields
+        )
+        self.rejected = self._table("rejected", [("line", Big), ("column", Word), ("reason", Word)])
+        self.ready = self._table("ready", [("line", Big), *self._ready_columns(kind), *staged_fields], placed=True)
+        self.fresh = self._table("fresh", [("place", Big), ("was", Big)])
+        self.group = self._table("group", [("place", Big), ("first", Big)])
+        Index("ix_staged_group_first", self.group.c.first)
+        self.owner = self._table(
+            "owner", [("key", Word), ("id", Big), ("customer", Big), ("many", Big), ("starts_on", Big), ("ends", Big)]
+        )
+        Index("ix_staged_owner_key", self.owner.c.key)
+        self.called = self._table("called", [("kind", Word), ("key", Word), ("id", Big), ("many", Big)])
+        Index("ix_staged_called_key", self.called.c.key)
+        self._written: dict[str, tuple[list[str], list[str]]] = {}
+
+    def create(self, connection: Connection) -> None:
+        """Make the tables on a connection."""
+        for statement in self._statements(connection)[0]:
+            connection.exec_driver_sql(statement)
+
+    def drop(self, connection: Connection) -> None:
+        """Remove them again."""
+        for statement in self._statements(connection)[1]:
+            connection.exec_driver_sql(statement)
+
+    def _statements(self, connection: Connection) -> tuple[list[str], list[str]]:
+        dialect = connection.dialect
+        if dialect.name not in self._written:
+            tables = self.metadata.sorted_tables
+            made: list[Any] = [CreateTable(table) for table in tables]
+            made += [CreateIndex(index) for table in tables for index in table.indexes]
+            text_of = [str(one.compile(dialect=dialect)) for one in made]
+            self._written[dialect.name] = text_of, [str(DropTable(one).compile(dialect=dialect)) for one in tables]
+        return self._written[dialect.name]
+
+    def _table(self, name: str, columns: Iterable[tuple[str, Any]], *, placed: bool = False) -> Table:
+        place = [Column("place", Id, primary_key=True, autoincrement=True)] if placed else []
+        return Table(
+            f"staged_{name}", self.metadata, *place, *(Column(*one) for one in columns), prefixes=["TEMPORARY"]
+        )
+
+    def _ready_columns(self, kind: Kind) -> Iterator[tuple[str, Any]]:
+        table = kind.table
+        names = dict.fromkeys((*self.key, *kind.content))
+        for name in names:
+            yield name, table.c[name].type
+        if "ref" in table.c and "ref" not in names:
+            yield "ref", Word
+        if kind.name == "case":
+            yield from (("moved_at", Big), ("moved_fields", Word), ("first_stage", Word))
+        yield from (("happened", Big), ("problem", Word), ("problem_column", Word), ("odd", Word))
+
+
+@lru_cache(maxsize=64)
+def _staged(kind: str, columns: tuple[tuple[str, str], ...], fields: tuple[StagedField, ...]) -> Staged:
+    return Staged(KINDS[kind], dict(columns), fields)
+
+
 class Staging:
     """The temporary tables of one import, on one connection."""
 
@@ -107,46 +177,16 @@ class Staging:
         self.columns = columns
         self.fields = tuple(fields)
         self.held = {one.column: field_value.alias(f"held_{one.column}") for one in fields}
-        self.natural = kind.name == "usage" and "id" not in columns
-        self.key = ("customer", "feature", "day", "source") if self.natural else kind.key
+        self.tables = _staged(kind.name, tuple(columns.items()), self.fields)
+        self.natural, self.key = self.tables.natural, self.tables.key
         # A customer's usage goes together: then it is touched once, and two of the indexes are filled page by page.
         self.order = ("customer", "day") if kind.name == "usage" else self.key
-        self.metadata = MetaData()
-        staged_fields = [(one.column, Real if one.numeric else Word) for one in fields]
-        self.incoming = self._table(
-            "incoming", [("line", Big)] + [(name, STORED[kind]) for name, kind in columns.items()] + staged_fields
-        )
-        self.rejected = self._table("rejected", [("line", Big), ("column", Word), ("reason", Word)])
-        self.ready = self._table("ready", [("line", Big), *self._ready_columns(), *staged_fields], placed=True)
-        self.fresh = self._table("fresh", [("place", Big), ("was", Big)])
-        self.group = self._table("group", [("place", Big), ("first", Big)])
-        Index("ix_staged_group_first", self.group.c.first)
-        self.owner = self._table(
-            "owner", [("key", Word), ("id", Big), ("customer", Big), ("many", Big), ("starts_on", Big), ("ends", Big)]
-        )
-        Index("ix_staged_owner_key", self.owner.c.key)
-        self.called = self._table("called", [("kind", Word), ("key", Word), ("id", Big), ("many", Big)])
-        Index("ix_staged_called_key", self.called.c.key)
+        self.incoming, self.rejected = self.tables.incoming, self.tables.rejected
+        self.ready, self.fresh, self.group = self.tables.ready, self.tables.fresh, self.tables.group
+        self.owner, self.called = self.tables.owner, self.tables.called
         self.chunk: ColumnElement[bool] = true()
         self.first_time = False  # the table holds nothing of this source yet
-        self.metadata.create_all(connection, checkfirst=False)
-
-    def _table(self, name: str, columns: Iterable[tuple[str, Any]], *, placed: bool = False) -> Table:
-        place = [Column("place", Id, primary_key=True, autoincrement=True)] if placed else []
-        return Table(
-            f"staged_{name}", self.metadata, *place, *(Column(*one) for one in columns), prefixes=["TEMPORARY"]
-        )
-
-    def _ready_columns(self) -> Iterator[tuple[str, Any]]:
-        table = self.kind.table
-        names = dict.fromkeys((*self.key, *self.kind.content))
-        for name in names:
-            yield name, table.c[name].type
-        if "ref" in table.c and "ref" not in names:
-            yield "ref", Word
-        if self.kind.name == "case":
-            yield from (("moved_at", Big), ("moved_fields", Word), ("first_stage", Word))
-        yield from (("happened", Big), ("problem", Word), ("problem_column", Word), ("odd", Word))
+        self.tables.create(connection)
 
     def hurry(self) -> None:
         """Let PostgreSQL sort in memory and not compile each statement, for the rest of this transaction."""
@@ -217,7 +257,7 @@ class Staging:
 
     def drop(self) -> None:
         """Remove the temporary tables."""
-        self.metadata.drop_all(self.connection, checkfirst=False)
+        self.tables.drop(self.connection)
 
     def analyzed(self) -> None:
         """Tell PostgreSQL how large the staged tables are: it knows nothing of temporary ones by itself."""

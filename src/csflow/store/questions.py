@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, null, select
@@ -61,11 +62,28 @@ class Evidence:
         self._moment, self._dated = moment, dated
         self._node = expression.node if expression is not None else None
         self._facts = expression.facts if expression is not None else ()
-        self._held = [x for x in _walk(self._node) if isinstance(x, n.Held)]
-        self._totals = [x for x in _walk(self._node) if isinstance(x, n.Aggregate)]
-        self._operands = [item for x in _walk(self._node) if isinstance(x, n.Or) for item in x.items] if dated else []
-        self._date = dater(self._node) if dated and self._node is not None else None
-        self._place = {fact: i for i, fact in enumerate(self._facts)}
+
+    # Worked out when the first row is read: most questions of a pass find none.
+
+    @cached_property
+    def _held(self) -> list[n.Held]:
+        return [x for x in _walk(self._node) if isinstance(x, n.Held)]
+
+    @cached_property
+    def _totals(self) -> list[n.Aggregate]:
+        return [x for x in _walk(self._node) if isinstance(x, n.Aggregate)]
+
+    @cached_property
+    def _operands(self) -> list[n.Node]:
+        return [item for x in _walk(self._node) if isinstance(x, n.Or) for item in x.items] if self._dated else []
+
+    @cached_property
+    def _date(self) -> Any:
+        return dater(self._node) if self._dated and self._node is not None else None
+
+    @cached_property
+    def _place(self) -> dict[Fact, int]:
+        return {fact: i for i, fact in enumerate(self._facts)}
 
     def columns(self, reader: Reader) -> list[Column]:
         """The columns, over a reader's rows."""
