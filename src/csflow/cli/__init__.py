@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "case": ("csflow.cli.acting:case", "Open, fill and show cases."),
     "task": ("csflow.cli.acting:task", "List tasks, do them, put them off, hand them over."),
     "status": ("csflow.cli.reading:status", "Show where all cases stand, and who is stuck."),
+    "book": ("csflow.cli.book:book", "Show figures of any set of customers over a period."),
     "explain": ("csflow.cli.reading:explain", "Say why a customer is where it is."),
     "history": ("csflow.cli.reading:history", "Tell what happened to a customer or a case."),
     "db": ("csflow.cli.upkeep:db", "Look after the database."),

@@ -37,7 +37,7 @@ def status(here: Here, flow: str | None, as_of: str | None, stuck: int, language
         return
     from csflow.cli.reading_text import Words, print_status  # noqa: PLC0415  # rich comes with it
 
-    print_status(found, Words(app.definition, _known(language, app.definition.languages)))
+    print_status(found, Words(app.definition, known_language(language, app.definition.languages)))
 
 
 @click.command(epilog="Example:  csflow explain C-0001 --flow lifecycle --as-of 2026-03-31")
@@ -66,7 +66,7 @@ def explain(
     else:
         from csflow.cli.reading_text import Words, print_explained  # noqa: PLC0415  # rich comes with it
 
-        print_explained(found, Words(app.definition, _known(language, app.definition.languages)))
+        print_explained(found, Words(app.definition, known_language(language, app.definition.languages)))
 
 
 @click.command(epilog="Example:  csflow history lifecycle/C-0001/1 --limit 20")
@@ -96,7 +96,7 @@ def history(
     else:
         from csflow.cli.reading_text import Words, print_history  # noqa: PLC0415  # rich comes with it
 
-        print_history(found, Words(app.definition, _known(language, app.definition.languages)))
+        print_history(found, Words(app.definition, known_language(language, app.definition.languages)))
 
 
 def _print_data(found: dict[str, Any], output: str) -> None:
@@ -109,7 +109,8 @@ def _print_lines(rows: list[dict[str, Any]]) -> None:
         click.echo(json.dumps(row, ensure_ascii=False))
 
 
-def _known(language: str | None, languages: tuple[str, ...]) -> str | None:
+def known_language(language: str | None, languages: tuple[str, ...]) -> str | None:
+    """The language to write labels in: as asked for, else the project's first. UsageError where it has none such."""
     if language is not None and language not in languages:
         there = f"it has {', '.join(languages)}" if languages else "it declares none"
         raise UsageError(f"the project has no language '{language}': {there}")

@@ -58,6 +58,11 @@ class Words:
         found = next((one for one in effects if (one.verb, one.target) == ("task", name)), None)
         return self._of(found.label, name) if found is not None else name
 
+    def metric(self, name: str) -> str:
+        """A metric's label."""
+        known = self.definition.metrics.get(name)
+        return self._of(known.label, name) if known is not None else name
+
     def role(self, name: str | None) -> str:
         """A role's label."""
         known = self.definition.roles.get(name or "")

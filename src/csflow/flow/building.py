@@ -18,6 +18,7 @@ from csflow.flow.building_metrics import MetricBuilder
 from csflow.flow.building_people import build_calendars, build_messages, build_people, build_roles
 from csflow.flow.checks import check_project
 from csflow.flow.definition import Definition, Field
+from csflow.flow.expressions import Expression, compile_expression
 from csflow.flow.names import CASE_COLUMNS, FlowNames, Names
 from csflow.flow.sites import Found, Path, Site, TooManyError, Tree, ancestors, listed, section
 from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, SHARE, TEXT, Catalogue, Type
@@ -45,6 +46,16 @@ def build(
         definition = _build(site)
         check_project(site, definition)
     return definition, list(dict.fromkeys(site.found))
+
+
+def compile_for(tree: Tree, catalogue: Catalogue, text: str, *, guard: bool) -> Expression:
+    """An expression about a customer that somebody writes on the spot, for the project of that merged tree.
+
+    A guard, else a fact or anything computed. ExpressionError where it is wrong.
+    """
+    site = Site(tree, Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1), frozenset())
+    _collect_names(site, MetricBuilder(site))
+    return compile_expression(text, site.names, subject="customer", expect=BOOLEAN if guard else None)
 
 
 def _build(site: Site) -> Definition:
@@ -189,4 +200,4 @@ def _metric_name(site: Site, name: str) -> None:
         site.wrong(path, f"'{name}' is a fact already, not measured: give the metric another name", on_key=True)
 
 
-__all__ = ["build", "content_hash"]
+__all__ = ["build", "compile_for", "content_hash"]

@@ -92,6 +92,8 @@ def _aggregate(fn: str) -> Handler:
         at = checker.at(tree)
         arguments = _arguments(checker, tree, 2 if valued else 1, 3 if valued else 2)
         thing = _thing(checker, arguments[0])
+        if checker.scope.subject == "book" and fn in ("first", "last"):
+            raise ExpressionError(f"the customers of a book have no order: {fn}(…) speaks of one customer's things", at)
         if checker.each is not None:
             raise ExpressionError("counts are not nested", at)
         checker.each = thing

@@ -173,6 +173,16 @@ def _rounded(value: Column, scale: float) -> Column:
     return value if scale == 1.0 else _Rounded(value * literal(scale, Double))
 
 
+def grains_of(translator: Translator, value: n.Node) -> Column:
+    """What is summed, in grains (`nodes.scale`): sums of these are exact in any order."""
+    return _rounded(translator.double(value), n.scale(value))
+
+
+def least_and_greatest(one: Column, other: Column) -> tuple[Column, Column]:
+    """The lesser and the greater of two values, neither of which is NULL."""
+    return _Least(one, other), _Greatest(one, other)
+
+
 def _scalar(inner: Reader, statement: Select[Any]) -> Column:
     """The statement as a scalar subquery over the inner reader's rows, everything else taken from outside."""
     source = inner.source()
