@@ -5,6 +5,7 @@ A verb is imported when it is called: a nightly `advance` does not pay for what 
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from csflow.services.advance import Outcome, Request
     from csflow.services.book import Asked
     from csflow.services.customers import Done, Said
+    from csflow.services.deliver import Delivered, Handing
     from csflow.services.demo import Lived, Population
+    from csflow.services.outbox import Filter
     from csflow.services.run import Ran
     from csflow.services.tasking import Answer, Wanted
     from csflow.services.work import Tell
@@ -169,7 +172,28 @@ class Csflow:
             remember(self.project / CACHE, key, kept)
         return kept
 
+    def deliver(self, request: Handing, tell: Callable[[dict[str, Any]], None] | None = None) -> Delivered:
+        """Hand out the messages that wait; ``tell`` hears of each. What fails is in the result, never raised."""
+        from csflow.plugins import provided
+        from csflow.services.deliver import Means, deliver
+
+        notifiers, effects = provided(self.plugins, "csflow_notifiers"), provided(self.plugins, "csflow_effects")
+        means = Means(notifiers, effects, os.environ)
+        return deliver(self.store, self.definition, means, request, tell=tell)
+
     # What people read.
+
+    def list_outbox(self, wanted: Filter) -> list[dict[str, Any]]:
+        """The messages wanted, the oldest first."""
+        from csflow.services import outbox
+
+        return outbox.list_outbox(self.store, self.definition, wanted)
+
+    def show_message(self, id_: str, *, now: Instant) -> dict[str, Any]:
+        """One message with its text as it would go out now."""
+        from csflow.services import outbox
+
+        return outbox.show_message(self.store, self.definition, id_, now=now)
 
     def status(self, now: Instant, *, flow: str | None = None, stuck: int = 10) -> dict[str, Any]:
         """Where all cases stand, who moved in the last pass, what is overdue, who is stuck."""
@@ -207,11 +231,13 @@ class Csflow:
         return live(self.store, self.definition, self.providers, population, data=self.project / DATA, tell=tell)
 
     def _manager(self, folders: Iterable[Path], off: Iterable[str]) -> Manager:
-        from csflow.builtin import usage
+        from csflow.builtin import console, file, mail, usage, webhook
         from csflow.plugins import local_plugins, make_manager
 
         files = local_plugins(folders)
-        return make_manager([("csflow", usage)], off=off, files=files, version=VERSION, trace=self._trace)
+        ways = [("csflow.console", console), ("csflow.mail", mail), ("csflow.webhook", webhook)]
+        built_in = [("csflow", usage), *ways, ("csflow.file", file.Filing(self.project))]
+        return make_manager(built_in, off=off, files=files, version=VERSION, trace=self._trace)
 
     def doctor(self, now: Instant, *, clock: Instant, every: Length | None = None) -> dict[str, Any]:
         """What is wrong with the project and its database, and what to do; nothing is changed."""
@@ -308,6 +334,14 @@ class Csflow:
         from csflow.services import showing
 
         return showing.customer_file(self.store, self.definition, customer, now=now, since=since)
+
+    def change_outbox(self, act: Act, verb: str, *, wanted: Filter) -> list[dict[str, Any]]:
+        """Release, retry or drop messages; what was changed. RefusedError where that means nothing."""
+        from csflow.services import outbox
+
+        return outbox.change_outbox(
+            self.store, self.definition, verb, wanted, actor=act.actor, now=act.recorded, dry_run=act.dry_run
+        )
 
     def erase_contact(self, act: Act, contact: str) -> dict[str, Any]:
         """Blank what says who a contact is; history and figures stay."""

@@ -43,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("csflow.cli.upkeep:db", "Look after the database."),
     "measure": ("csflow.cli.engine:measure", "Compute the metrics."),
     "advance": ("csflow.cli.engine:advance", "Move every case that is to move."),
+    "deliver": ("csflow.cli.deliver:deliver", "Hand out the messages that wait."),
+    "outbox": ("csflow.cli.outbox:outbox", "List messages; release, retry or drop them."),
     "run": ("csflow.cli.engine:run", "Measure, then advance: what a night's script calls."),
 }
 

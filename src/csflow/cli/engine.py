@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
+from csflow.cli.delivering import data_of, once, told
 from csflow.cli.options import as_of_option, by_option, format_option, instant_of, now
 from csflow.errors import UsageError
 from csflow.values import counted
@@ -108,19 +109,30 @@ def advance(here: Here, /, **said: Any) -> int:
 
 
 @click.command(epilog="Example:  csflow run          every night:  15 2 * * *  csflow --project /srv/success run")
+@click.option("--no-deliver", is_flag=True, help="Leave the messages in the outbox, for csflow deliver.")
 @subject_options
 @pass_options
 @click.pass_obj
 def run(here: Here, /, **said: Any) -> int:
-    """Measure, then advance, both at one moment: what a night's script calls."""
+    """Measure, then advance, both at one moment, then deliver: what a night's script calls.
+
+    Messages go out once the pass is written; a notifier that fails changes nothing of it and ends with exit code 1.
+    """
     app = here.open()
     request = _request(app, said)
     with Report(app, said["output"], dry_run=request.dry_run) as report:
         ran = app.run(request, report.tell)
         assert ran.outcome is not None  # noqa: S101  # a run has a pass
-        report.end(ran.outcome, ran.measured)
+        if said["output"] == "text":  # before messages go: what was written is told even if somebody interrupts
+            report.end(ran.outcome, ran.measured)
+        done = None if said["no_deliver"] or request.dry_run else once(app, said["output"])
+        if said["output"] != "text":
+            report.end(ran.outcome, ran.measured, data_of(app, done) if done is not None else None)
+        elif done is not None and (done.sent or done.failed or done.waiting or done.surplus):
+            told(app, "text", done)
     changed = ran.outcome.changed or bool(ran.measured.changed)
-    return _code(bool(ran.outcome.failed or ran.outcome.plugins or ran.measured.failed), changed, said)
+    failed = bool(ran.outcome.failed or ran.outcome.plugins or ran.measured.failed)
+    return _code(failed or (done is not None and done.unwell), changed, said)
 
 
 def _request(app: Csflow, said: dict[str, Any]) -> Request:
@@ -189,12 +201,15 @@ class Report:
             way = f"{entry['from']} → {entry['to']}" if kind == "moved" else f"opened in {entry['stage']}"
             self._ways[(entry["flow"], way)] += 1
 
-    def end(self, outcome: Outcome, measured: Measured | None = None) -> None:
-        """Print what the pass did."""
+    def end(
+        self, outcome: Outcome, measured: Measured | None = None, delivered: dict[str, Any] | None = None
+    ) -> None:
+        """Print what the pass did, and what was delivered after it."""
         self._clear()
         head = {"as_of": self._app.zone.text(outcome.as_of), "definition": outcome.definition, "dry_run": self._dry_run}
         head |= {"cases": outcome.cases, "asked": outcome.asked}
         extra = {"measured": _measured(self._app, measured)} if measured is not None else {}
+        extra |= {"delivered": delivered} if delivered is not None else {}
         if self._output == "text":
             self._tell_text(outcome, measured)
             return

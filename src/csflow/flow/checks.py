@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 IMPORTED = ("feature", "usage", "activity", "answer", "rate", "trigger", "case")
 _CLOCK_SPAN = re.compile(r"[0-2]?[0-9]:[0-5][0-9] ?[-–] ?[0-2]?[0-9]:[0-5][0-9]")
+_WEEKDAYS = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?")
 _LIMIT = re.compile(r"[a-z_]+ *(>=|>) *[0-9]+(\.[0-9]+)?%?")
 _COLLECTED = frozenset({"tasks", "messages", "refused", "unknown"})
 
@@ -42,6 +43,9 @@ def _check_settings(site: Site) -> None:
     quiet = (site.tree.get("quiet") or {}).get("daily")
     if quiet is not None and not _CLOCK_SPAN.fullmatch(quiet):
         site.wrong(("quiet", "daily"), f"'{quiet}' is not a time of day: write \"21:00-08:00\"")
+    for place, text in enumerate(listed((site.tree.get("quiet") or {}).get("weekly"))):
+        if not _WEEKDAYS.fullmatch(text):
+            site.wrong(("quiet", "weekly", place), f"'{text}' is no weekday: write sat, or sat-sun")
     for place, text in enumerate(listed((site.tree.get("plan") or {}).get("fail_if"))):
         if not _LIMIT.fullmatch(text):
             site.wrong(("plan", "fail_if", place), f"'{text}' is not a limit: write amount_moved > 5%")

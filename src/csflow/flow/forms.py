@@ -451,6 +451,7 @@ class Quiet(Form):
     shorthand = "daily"
     daily: Text | None = None
     weekly: Words | None = None
+    budget: Annotated[int, Field(ge=1)] | None = None
 
 
 class PlanForm(Form):

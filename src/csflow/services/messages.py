@@ -1,8 +1,8 @@
 """What a message says, fixed in the transaction that writes it; names and free words are filled in when it goes out.
 
 A body holds, for each language, title and text as pieces: a text, or a mapping that says what is left open –
-``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``. So every repeat says the same, and the outbox
-holds ids, never names.
+``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``. So every repeat says the same, and the
+outbox holds ids, never names.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def templates(definition: Definition, effect: Effect, flow: Flow) -> tuple[Templ
 
 def holes(definition: Definition, effect: Effect, flow: Flow) -> dict[str, Expression]:
     """The holes of the effect's message that are asked now, by their text."""
-    found = {}
+    found: dict[str, Expression] = {}
     for template in templates(definition, effect, flow):
         for pieces in template.values():
             found |= {piece.text: piece for piece in pieces if isinstance(piece, Expression) and not personal(piece)}
@@ -61,7 +61,7 @@ def _is_personal(fact: Fact) -> bool:
 
 
 def body(work: Work, one: Due, values: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What the outbox keeps of a message or call: ``values`` of its ``with:``, ``asked`` those of its holes, by text."""
+    """What the outbox keeps of a message or call: ``values`` of its ``with:``, ``asked`` of its holes, by text."""
     flow, effect = work.flow(one.row), one.effect
     found: dict[str, Any] = {"case": work.name(one.row), "flow": flow.name, "subject": work.subject(one.row)}
     later = {name: v.text for name, v in effect.values.items() if isinstance(v, Expression) and personal(v)}
@@ -123,13 +123,14 @@ class _Writer:
         return in_language(known.label, language) or known.name if known is not None else unknown(language)
 
     def own_title(self) -> Pieces:
-        """For a message without a title: the flow and the stage, and when it is or was due."""
+        """For a message without a title: flow, subject and stage, and when it is or was due."""
         row = self._one.row
+        subject = self._work.subject(row)["id"]
         found: Pieces = {}
         for language in ("en", "zh"):
             flow = in_language(self._flow.label, language) or self._flow.name
             stage = in_language(self._flow.stages[row.stage].label, language) or row.stage
-            found[language] = [f"{flow} – {stage}{self._due(language)}"]
+            found[language] = [f"{flow} – {subject} – {stage}{self._due(language)}"]
         return found
 
     def own_text(self) -> Pieces:

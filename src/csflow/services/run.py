@@ -32,14 +32,14 @@ def run(
     store: Store, definition: Definition, providers: Providers, *, request: Request, tell: Tell | None = None
 ) -> Ran:
     """Measure, then advance, both as of ``request.now``. Raises what `measure` and `advance` raise."""
-    with pass_lock(store, request.wait), _place(store, dry_run=request.dry_run) as place:
+    with pass_lock(store, request.wait), place_of(store, dry_run=request.dry_run) as place:
         measured = _measure(place, definition, providers, request)
         return Ran(measured, advance_alone(Session(place, None), definition, request, tell))
 
 
 def measure_alone(store: Store, definition: Definition, providers: Providers, *, request: Request) -> Ran:
     """Measure without a pass. LockedError when a pass runs."""
-    with pass_lock(store, request.wait), _place(store, dry_run=request.dry_run) as place:
+    with pass_lock(store, request.wait), place_of(store, dry_run=request.dry_run) as place:
         return Ran(_measure(place, definition, providers, request))
 
 
@@ -50,7 +50,7 @@ def _measure(store: Store, definition: Definition, providers: Providers, request
 
 
 @contextmanager
-def _place(store: Store, *, dry_run: bool) -> Iterator[Store]:
+def place_of(store: Store, *, dry_run: bool) -> Iterator[Store]:
     """Where it is written: the store itself, or for a dry run one transaction of it."""
     if not dry_run:
         yield store

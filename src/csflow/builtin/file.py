@@ -1,0 +1,55 @@
+"""The notifier `file`: one JSON object a line, in `messages.jsonl` beside the project or where CSFLOW_NOTIFY_FILE says.
+
+A message counts as handed over once the lines are on the disk. A file that cannot be written is tried again later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from csflow.hookspecs import Message, Notifier, RetryLater, Send, hookimpl
+
+FILE = "CSFLOW_NOTIFY_FILE"
+NAME = "messages.jsonl"
+
+
+class Filing:
+    """The plugin for one project's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @hookimpl
+    def csflow_notifiers(self) -> dict[str, Notifier]:
+        """``file``: needs no address."""
+        return {"file": Notifier(self._open)}
+
+    @contextmanager
+    def _open(self) -> Iterator[Send]:
+        path = Path(os.environ.get(FILE) or self._folder / NAME)
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                try:
+                    yield lambda message: _write(file, message)
+                finally:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise RetryLater(f"the file for messages: {error.strerror or type(error).__name__}") from error
+
+
+def line_of(message: Message) -> dict[str, Any]:
+    """A message as data; of its recipient the addresses are left out."""
+    found = asdict(message)
+    found["recipient"] = {"kind": message.recipient.kind, "id": message.recipient.id, "name": message.recipient.name}
+    return found
+
+
+def _write(file: Any, message: Message) -> None:
+    file.write(json.dumps(line_of(message), ensure_ascii=False, default=str) + "\n")

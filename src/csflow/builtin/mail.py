@@ -1,0 +1,150 @@
+"""The notifier `mail`: SMTP with TLS and a login, one connection for many messages.
+
+CSFLOW_SMTP_URL says where: ``smtps://USER:PASSWORD@HOST:465``, ``smtp+starttls://USER:PASSWORD@HOST:587`` or, without a
+login, ``smtp://HOST:25``. CSFLOW_MAIL_FROM says from whom. The message's id is its Message-ID, so a repeat is the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from csflow.hookspecs import Message, Notifier, RetryLater, Send, Undeliverable, hookimpl
+
+URL, SENDER = "CSFLOW_SMTP_URL", "CSFLOW_MAIL_FROM"
+SECONDS = 30.0  # for each answer of the server
+PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+_ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]]+@[^@\s<>,;:\"()\[\]]+")
+
+
+class Post:
+    """A connection that is made for the first message, and anew when the server has hung up."""
+
+    def __init__(self) -> None:
+        self._server: smtplib.SMTP | None = None
+        self._sender = os.environ.get(SENDER, "")
+
+    def send(self, message: Message) -> None:
+        """Send one message; returns when the server has accepted it."""
+        if not _ADDRESS.fullmatch(self._sender):
+            raise RetryLater(f"{SENDER} is not set to a mail address")
+        letter = letter_of(message, self._sender)
+        try:
+            self._connected().send_message(letter)
+        except smtplib.SMTPResponseException as error:
+            self._forget(error)
+            raise _refused(error.smtp_code, _said(error.smtp_error), login=_is_login(error)) from error
+        except smtplib.SMTPRecipientsRefused as error:
+            code, said = next(iter(error.recipients.values()))
+            raise _refused(code, _said(said)) from error
+        except (smtplib.SMTPException, OSError) as error:
+            self.close()
+            raise RetryLater(f"the mail server: {getattr(error, 'strerror', None) or type(error).__name__}") from error
+
+    def _connected(self) -> smtplib.SMTP:
+        if self._server is None:
+            self._server = connect(os.environ.get(URL, ""))
+        return self._server
+
+    def _forget(self, error: smtplib.SMTPResponseException) -> None:
+        """After an answer that ends the talk (421, a refused login) the next message needs a new connection."""
+        if error.smtp_code in (-1, 421) or not isinstance(error, smtplib.SMTPDataError | smtplib.SMTPSenderRefused):
+            self.close()
+
+    def close(self) -> None:
+        """Say goodbye, as far as anybody listens."""
+        if self._server is not None:
+            with suppress(smtplib.SMTPException, OSError):
+                self._server.quit()
+            with suppress(OSError):
+                self._server.close()
+        self._server = None
+
+
+def connect(url: str) -> smtplib.SMTP:
+    """A connection that is encrypted and logged in as the URL says. RetryLater, without the URL, where it is wrong."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = SplitResult("", "", "", "", ""), 0
+    if not parts.hostname:
+        raise RetryLater(f"{URL} is not set: smtps://USER:PASSWORD@HOST, smtp+starttls://… or smtp://HOST")
+    if parts.username and parts.scheme == "smtp":
+        raise RetryLater(f"{URL}: a login is sent over smtps:// or smtp+starttls:// only")
+    safe = ssl.create_default_context()
+    if parts.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(parts.hostname, port, timeout=SECONDS, context=safe)
+    else:
+        server = smtplib.SMTP(parts.hostname, port, timeout=SECONDS)
+    try:
+        if parts.scheme == "smtp+starttls":
+            server.starttls(context=safe)
+        if parts.username:
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def letter_of(message: Message, sender: str) -> EmailMessage:
+    """The message as a mail. Undeliverable where the recipient has no address that could be one."""
+    to = message.recipient.address.get("mail", "").strip()
+    if not _ADDRESS.fullmatch(to):
+        raise Undeliverable("the recipient has no mail address" if not to else "the mail address is not one")
+    letter = EmailMessage()
+    letter["From"] = sender
+    user, _, domain = to.rpartition("@")
+    try:
+        letter["To"] = Address(" ".join((message.recipient.name or "").split()), user, domain)
+    except ValueError as error:
+        raise Undeliverable("the mail address is not one") from error
+    letter["Subject"] = " ".join(message.title.split()) or "csflow"
+    letter["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2]}>"
+    letter["Date"] = format_datetime(datetime.fromisoformat(message.at))
+    letter["Auto-Submitted"] = "auto-generated"
+    letter["Content-Language"] = message.language
+    letter.set_content(message.text, cte="base64")
+    return letter
+
+
+def _refused(code: int, said: str, *, login: bool = False) -> Exception:
+    """What an answer of the server means: 5xx to the message is for ever, everything else may change."""
+    told = f"the mail server said {code} {said}".strip()
+    if 500 <= code < 600 and not login:
+        return Undeliverable(told)
+    return RetryLater(told)
+
+
+def _is_login(error: smtplib.SMTPResponseException) -> bool:
+    return not isinstance(error, smtplib.SMTPDataError | smtplib.SMTPSenderRefused)
+
+
+def _said(text: bytes | str) -> str:
+    plain = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return " ".join(plain.split())[:200]
+
+
+@contextmanager
+def _opened() -> Iterator[Send]:
+    post = Post()
+    try:
+        yield post.send
+    finally:
+        post.close()
+
+
+@hookimpl
+def csflow_notifiers() -> dict[str, Notifier]:
+    """``mail``, to ``address: {mail: …}`` or a contact's mail."""
+    return {"mail": Notifier(_opened)}

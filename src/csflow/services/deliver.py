@@ -1,0 +1,562 @@
+"""Hand out what waits in the outbox: at least once, in order for each case and recipient, without holding up others.
+
+A chunk of rows is claimed in one transaction – a token and a time until which the claim holds –, handed out, and marked
+in another. A deliver that dies in between leaves its claim, which runs out; then the same messages go out again under
+the same ids. What was marked as sent is never touched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
+
+from csflow.flow.definition import Definition
+from csflow.hookspecs import Call, Message, Notifier, Recipient, RetryLater, Undeliverable, in_one_line
+from csflow.services.deliver_addressing import address, recipients
+from csflow.services.deliver_quiet import quiet_of
+from csflow.services.deliver_tries import TRIES, wait_after
+from csflow.services.messages import expressions_of
+from csflow.services.messages_filling import Filling
+from csflow.services.run import place_of
+from csflow.store import tables as t
+from csflow.store.opening import Store
+from csflow.values import Instant, Zone
+
+CHUNK = 200  # rows claimed at once
+LEASE = 5 * 60 * 1_000_000  # how long a claim holds, unless it is renewed
+MARK_AFTER = 2_000_000  # what was sent is marked at least so often
+GIVE_UP = 5  # failures of one notifier in a row, after which its other messages wait for another deliver
+TERMINATED = 143  # the exit code of a process that the system ends: not a plugin's doing
+NEVER = 2**62
+SECRET_WORDS = ("SECRET", "TOKEN", "PASSW", "KEY", "URL", "HOOK", "CREDENTIAL", "AUTH")
+
+Ways = Mapping[str, tuple[str, Any]]  # name → (plugin, what it provides)
+o = t.outbox.c
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How messages can go out: what plugins provide, and the environment that addresses like ``$NAME`` stand in."""
+
+    notifiers: Ways
+    effects: Ways
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """What a deliver is asked to do; ``clock`` gives the instant now. ``limit``: messages at most."""
+
+    clock: Callable[[], Instant]
+    limit: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What a deliver did. ``again``: failed, to be tried again; ``surplus``: over somebody's budget of the day.
+
+    ``waiting``: pending messages that are not due yet, are claimed by another deliver, or come after one that is.
+    ``next_due``: when the first of them is due; ``quiet_until``: when the quiet hours end.
+    """
+
+    at: Instant
+    sent: int = 0
+    again: int = 0
+    dead: int = 0
+    surplus: int = 0
+    waiting: int = 0
+    quiet_until: Instant | None = None
+    next_due: Instant | None = None
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    down: list[str] = field(default_factory=list)  # notifiers that were given up for now
+
+    @property
+    def unwell(self) -> bool:
+        """Whether anything failed."""
+        return bool(self.again or self.dead)
+
+
+@dataclass(slots=True)
+class _Item:
+    """One thing to hand out: the rows it stands for, the way it goes, what is handed over – or why it cannot be."""
+
+    rows: list[Any]
+    way: str
+    effect_id: str
+    load: Message | Call | None = None
+    error: Exception | None = None
+    recipient: Recipient | None = None
+
+    @property
+    def address(self) -> str:
+        """Way and addressee in one."""
+        return f"{self.way} {self.rows[0].addressee}"
+
+
+Done = tuple[_Item, Exception | None]
+Tell = Callable[[dict[str, Any]], None]
+
+
+def deliver(
+    store: Store, definition: Definition, means: Means, request: Handing, *, tell: Tell | None = None
+) -> Delivered:
+    """Hand out all that is due; ``tell`` hears of each message once that it went out is written.
+
+    Nothing that a notifier or plugin raises passes through: it is in ``failed``.
+    """
+    with place_of(store, dry_run=request.dry_run) as place:
+        return _Delivery(place, definition, means, request, tell or (lambda _entry: None)).run()
+
+
+class _Delivery:
+    """One deliver, from the first claim to the last mark."""
+
+    def __init__(self, store: Store, definition: Definition, means: Means, request: Handing, tell: Tell) -> None:
+        self._store, self._definition, self._means, self._request = store, definition, means, request
+        self._tell = tell
+        self._zone = Zone(definition.zone)
+        self._quiet = quiet_of(definition)
+        self._started = request.clock()
+        self._told = Delivered(self._started)
+        self._token = uuid.uuid4().hex
+        self._until = 0  # the instant until which the claims of this deliver hold
+        self._left = request.limit if request.limit is not None else NEVER
+        self._used: Counter[str] = Counter()  # messages of today, by addressee
+        self._asked: set[str] = set()  # whose messages of today were counted
+        self._streak: dict[str, set[str]] = defaultdict(set)  # way → whom it failed for since it last worked
+        self._alone: Counter[str] = Counter()  # failures in a row, by way and addressee
+        self._known = expressions_of(definition)
+
+    def run(self) -> Delivered:
+        """All of it."""
+        for row, reason in address(self._store, self._definition):
+            self._note([row], None, "dead", reason, None)
+        self._told.quiet_until = self._quiet.until(self._started, self._zone)
+        try:
+            if self._told.quiet_until is None:
+                self._digests()
+            while self._sweep():
+                pass
+        finally:
+            self._let_go()
+        self._look_ahead()
+        return self._told
+
+    def _sweep(self) -> bool:
+        """Hand out once around all that is due now; whether anything went, so that what comes after it may go."""
+        went, after = False, 0
+        while self._left > 0:
+            rows, last = self._claim(after)
+            if last is None:
+                break
+            after = last
+            if rows:
+                went |= self._hand_out(self._items(rows))
+        return went and self._left > 0
+
+    # claims
+
+    def _due(self) -> list[ColumnElement[bool]]:
+        now = self._request.clock()
+        return [
+            o.status == "pending",
+            o.addressee.is_not(None),
+            or_(o.next_try.is_(None), o.next_try <= self._started),
+            or_(o.claimed_until.is_(None), o.claimed_until <= now),
+        ]
+
+    def _claim(self, after: int) -> tuple[list[Any], int | None]:
+        """Take the next rows that may go; and the last one looked at (None: there are no more)."""
+        conditions = [*self._due(), o.surplus == 0, o.id > after, ~exists(_earlier(t.outbox.alias("earlier")))]
+        if self._told.quiet_until is not None:
+            conditions.append(o.verb == "uses")
+        statement = select(t.outbox).where(*conditions).order_by(o.id).limit(min(CHUNK, self._left))
+        with self._store.writing() as connection:
+            rows = connection.execute(statement.with_for_update(skip_locked=True, of=t.outbox)).all()
+            if not rows:
+                return [], None
+            kept = self._within_budget(connection, rows)
+            self._hold(connection, [row.id for row in kept])
+        return kept, rows[-1].id
+
+    def _hold(self, connection: Connection, ids: list[int], **more: Any) -> None:
+        self._until = self._request.clock() + LEASE
+        claim = {"claimed": self._token, "claimed_until": self._until, **more}
+        if ids:
+            connection.execute(update(t.outbox).where(o.id.in_(ids)).values(**claim))
+
+    def _renew(self) -> None:
+        """Hold on to what is claimed for another while."""
+        if self._request.clock() < self._until - LEASE // 2:
+            return
+        self._until = self._request.clock() + LEASE
+        mine = and_(o.claimed == self._token, o.status == "pending")
+        with self._store.writing() as connection:
+            connection.execute(update(t.outbox).where(mine).values(claimed_until=self._until))
+
+    def _let_go(self) -> None:
+        """Give back what was claimed and not tried, so that the next deliver need not wait."""
+        mine = and_(o.claimed == self._token, o.status == "pending")
+        with self._store.writing() as connection:
+            connection.execute(update(t.outbox).where(mine).values(claimed=None, claimed_until=None))
+
+    # budgets and digests
+
+    def _within_budget(self, connection: Connection, rows: Sequence[Any]) -> list[Any]:
+        """The rows that their addressees may still get today; all else that is due for them is marked as surplus."""
+        budget = self._quiet.budget
+        if budget is None:
+            return list(rows)
+        self._count_today(connection, {row.addressee for row in rows if row.verb == "notify"})
+        kept, over = [], set()
+        for row in rows:
+            if row.verb == "notify" and self._used[row.addressee] >= budget:
+                over.add(row.addressee)
+                continue
+            self._used[row.addressee] += row.verb == "notify"
+            kept.append(row)
+        for addressee in sorted(over):
+            earlier = t.outbox.alias("earlier")
+            failed = exists(_earlier(earlier).where(earlier.c.surplus == 0, earlier.c.next_try > self._started))
+            held = exists(_earlier(earlier).where(earlier.c.claimed_until > self._started))
+            mine = [*self._due(), o.addressee == addressee, o.verb == "notify", o.surplus == 0, ~failed, ~held]
+            mine.append(o.id.not_in([row.id for row in kept]))
+            marked = update(t.outbox).where(*mine).values(surplus=1, next_try=self._tomorrow())
+            self._told.surplus += connection.execute(marked).rowcount
+        return kept
+
+    def _count_today(self, connection: Connection, addressees: Iterable[str]) -> None:
+        new = sorted(set(addressees) - self._asked)
+        self._asked.update(new)
+        begin = self._zone.start_of(self._zone.day_of(self._started))
+        many = func.count(func.distinct(func.coalesce(o.digest, o.effect_id)))
+        counted = select(o.addressee, many).where(o.sent_at >= begin, o.status == "sent", o.addressee.in_(new))
+        for addressee, number in connection.execute(counted.group_by(o.addressee)) if new else ():
+            self._used[addressee] += number
+
+    def _tomorrow(self) -> Instant:
+        return self._zone.start_of(self._zone.day_of(self._started) + 1)
+
+    def _digests(self) -> None:
+        """The surplus of a former day: one message for each addressee and way, its members fixed before the first."""
+        waits = select(o.addressee, o.via, o.digest).where(*self._due(), o.surplus == 1)
+        with self._store.reading() as connection:
+            first = func.min(o.id)
+            groups = connection.execute(waits.group_by(o.addressee, o.via, o.digest).order_by(first)).all()
+        for group in groups:
+            if self._left <= 0:
+                return
+            rows = self._claim_digest(*group)
+            if rows:
+                self._hand_out(self._items_of_digest(rows))
+
+    def _claim_digest(self, addressee: str, via: str | None, digest: str | None) -> list[Any]:
+        mine = [*self._due(), o.surplus == 1, o.addressee == addressee]
+        mine += [o.via.is_(None) if via is None else o.via == via]
+        mine += [o.digest.is_(None) if digest is None else o.digest == digest]
+        with self._store.writing() as connection:
+            chosen = select(t.outbox).where(*mine).order_by(o.id).with_for_update(skip_locked=True)
+            rows = connection.execute(chosen).all()
+            ids = [row.id for row in rows]
+            self._count_today(connection, [addressee])
+            if not rows:
+                return []
+            if self._quiet.budget is not None and self._used[addressee] >= self._quiet.budget:
+                connection.execute(update(t.outbox).where(o.id.in_(ids)).values(next_try=self._tomorrow()))
+                return []
+            if len(rows) == 1 and digest is None:  # one alone goes as it is
+                connection.execute(update(t.outbox).where(o.id.in_(ids)).values(surplus=0))
+                return []
+            self._used[addressee] += 1
+            made = digest or hashlib.sha256("\x1f".join(sorted(row.effect_id for row in rows)).encode()).hexdigest()
+            self._hold(connection, ids, digest=made)
+            return list(connection.execute(select(t.outbox).where(o.id.in_(ids)).order_by(o.id)).all())
+
+    # what is handed out
+
+    def _items(self, rows: Sequence[Any]) -> list[_Item]:
+        """The rows as messages and calls, with all that they need read at one moment."""
+        with self._store.reading() as connection:
+            filling, people = self._read(connection, rows)
+            return [self._item(filling, row, people.get(row.addressee)) for row in rows]
+
+    def _items_of_digest(self, rows: Sequence[Any]) -> list[_Item]:
+        with self._store.reading() as connection:
+            filling, people = self._read(connection, rows)
+            item = self._item(filling, rows[0], people.get(rows[0].addressee))
+            item.rows, item.effect_id = list(rows), rows[0].digest
+            if item.recipient is not None:
+                messages = [filling.message(row, item.recipient, self._text(row.at)) for row in rows]
+                item.load = filling.digest(item.effect_id, item.recipient, messages, self._text(rows[-1].at))
+        return [item]
+
+    def _read(self, connection: Connection, rows: Sequence[Any]) -> tuple[Filling, dict[str, Recipient]]:
+        filling = Filling(connection, self._definition, rows=rows, now=self._started, known=self._known)
+        return filling, recipients(connection, self._definition, {row.addressee for row in rows})
+
+    def _text(self, at: Instant) -> str:
+        return self._zone.local(at).isoformat(timespec="seconds")
+
+    def _item(self, filling: Filling, row: Any, recipient: Recipient | None) -> _Item:
+        if row.verb == "uses":
+            name = row.recipient.removeprefix("uses:")
+            item = _Item([row], row.recipient, row.effect_id, filling.call(row, name, self._text(row.at)))
+            if name not in self._means.effects:
+                item.error = RetryLater(f"no plugin provides the effect '{name}'")
+            return item
+        if recipient is None:
+            return _Item([row], row.via or "?", row.effect_id, error=Undeliverable(f"there is no {row.addressee}"))
+        way = row.via or next((name for name in recipient.address if name in self._means.notifiers), "console")
+        item = _Item([row], way, row.effect_id)
+        if way not in self._means.notifiers:
+            item.error = RetryLater(f"there is no notifier '{way}': {', '.join(self._means.notifiers)}")
+            return item
+        try:
+            item.recipient = Recipient(recipient.kind, recipient.id, recipient.name, self._addresses(recipient))
+        except RetryLater as error:
+            item.error = error
+            return item
+        item.load = filling.message(row, item.recipient, self._text(row.at))
+        return item
+
+    def _addresses(self, recipient: Recipient) -> dict[str, str]:
+        """The addresses, those written as ``$NAME`` from the environment."""
+        found = {}
+        for way, written in recipient.address.items():
+            value: str | None = str(written)
+            if str(written).startswith("$"):
+                value = self._means.environment.get(str(written)[1:])
+                if not value:
+                    raise RetryLater(f"the environment has no {str(written)[1:]}, the address for {way}")
+            found[way] = str(value)
+        return found
+
+    def _hand_out(self, items: list[_Item]) -> bool:
+        """Send these, way by way; whether anything went or was given up, so that what waits behind it may go."""
+        went = False
+        by_way: dict[str, list[_Item]] = defaultdict(list)
+        for item in items:
+            by_way[item.way].append(item)
+        for way, members in by_way.items():
+            for done in self._through(way, members):
+                went |= self._mark(done)
+                self._renew()
+        return went
+
+    def _through(self, way: str, items: list[_Item]) -> Iterator[list[Done]]:
+        """Send through one way, some at a time: each with None or what went wrong. What is down is spared."""
+        hopeless: list[Done] = [(item, item.error) for item in items if item.error is not None]
+        if hopeless:
+            self._left -= len(hopeless)
+            yield hopeless
+        waiting = [item for item in items if item.error is None]
+        while waiting:
+            spared = [item for item in waiting if self._is_down(item)]
+            waiting = [item for item in waiting if not self._is_down(item)]
+            if spared:
+                self._spare(way, spared)
+                continue
+            done: list[Done] = []
+            try:
+                self._send_some(way, waiting, done)
+            except (KeyboardInterrupt, SystemExit) as error:
+                if isinstance(error, SystemExit) and error.code != TERMINATED:  # a plugin's own
+                    done = self._unsure(done, waiting, error)
+                else:
+                    self._mark(done)
+                    raise
+            except Exception as error:  # noqa: BLE001  # whatever a plugin raises costs its messages only
+                done = self._unsure(done, waiting, error)
+            self._left -= len(done)
+            yield done
+
+    def _send_some(self, way: str, waiting: list[_Item], done: list[Done]) -> None:
+        """Open the way and send, for a while: what was sent is moved from ``waiting`` to ``done``."""
+        began = self._request.clock()
+        with self._opened(way, waiting[0]) as send:
+            while waiting and not self._is_down(waiting[0]):
+                done.append((waiting[0], self._try(send, waiting[0])))
+                waiting.pop(0)
+                if self._request.clock() - began >= MARK_AFTER:
+                    return
+
+    def _unsure(self, done: list[Done], waiting: list[_Item], error: BaseException) -> list[Done]:
+        """A notifier that could not be opened or closed: whatever it said of these messages, they go again."""
+        failure = _as_failure(error)
+        unsure: list[Done] = [(item, failure if why is None else why) for item, why in done] or [
+            (waiting.pop(0), failure)
+        ]
+        for item, _ in unsure:
+            self._failed(item)
+        return unsure
+
+    def _opened(self, way: str, first: _Item) -> AbstractContextManager[Callable[[Any], None]]:
+        if self._request.dry_run:
+            return nullcontext(lambda _load: None)
+        if isinstance(first.load, Call):
+            return nullcontext(self._means.effects[first.load.name][1])
+        notifier = self._means.notifiers[way][1]
+        if isinstance(notifier, Notifier):
+            return notifier.open()
+        return nullcontext(notifier)
+
+    def _try(self, send: Callable[[Any], None], item: _Item) -> Exception | None:
+        try:
+            send(item.load)
+        except SystemExit as error:
+            if error.code == TERMINATED:
+                raise
+            self._failed(item)
+            return _as_failure(error)
+        except Exception as error:  # noqa: BLE001  # as above
+            if not isinstance(error, Undeliverable):
+                self._failed(item)
+            return error
+        self._streak[item.way].clear()
+        self._alone[item.address] = 0
+        return None
+
+    def _failed(self, item: _Item) -> None:
+        self._streak[item.way].add(item.address)
+        self._alone[item.address] += 1
+
+    def _is_down(self, item: _Item) -> bool:
+        """Whether its notifier failed for so many addressees in a row, or so often for this one."""
+        return len(self._streak[item.way]) >= GIVE_UP or self._alone[item.address] >= GIVE_UP
+
+    def _spare(self, way: str, items: list[_Item]) -> None:
+        """A notifier that failed again and again: what else would go through it waits, and no try is counted."""
+        if way not in self._told.down:
+            self._told.down.append(way)
+        ids = [row.id for item in items for row in item.rows]
+        later = self._request.clock() + wait_after(way, 1)
+        with self._store.writing() as connection:
+            mine = update(t.outbox).where(o.id.in_(ids), o.claimed == self._token, o.status == "pending")
+            connection.execute(mine.values(claimed=None, claimed_until=None, next_try=later))
+
+    # what came of it
+
+    def _mark(self, done: list[Done]) -> bool:
+        """Write what was sent and what was not; whether any of it is out of the way now."""
+        now = self._request.clock()
+        values, told = [], []
+        for item, error in done:
+            for row in item.rows:
+                after, reason = self._became(row, item, error, now)
+                values.append({"own": row.id, **after})
+            told.append((item, after, reason))
+        statement = (
+            update(t.outbox)
+            .where(o.id == bindparam("own"), o.claimed == self._token, o.status == "pending")
+            .values(
+                status=bindparam("new_status"), tries=bindparam("new_tries"), next_try=bindparam("new_next"),
+                error=bindparam("new_error"), sent_at=bindparam("new_sent"), claimed=None, claimed_until=None,
+            )
+        )  # fmt: skip
+        with self._store.writing() as connection:
+            connection.execute(statement, values)
+        for item, after, reason in told:
+            status = after["new_status"]
+            if reason is None:
+                self._told.sent += 1
+                self._tell(self._entry(item.rows, item.way, "sent"))
+            else:
+                self._note(item.rows, item.way, status, reason, after["new_next"])
+        return any(after["new_status"] != "pending" for _, after, _ in told)
+
+    def _became(
+        self, row: Any, item: _Item, error: Exception | None, now: Instant
+    ) -> tuple[dict[str, Any], str | None]:
+        tries = row.tries + 1
+        found = {"new_status": "sent", "new_tries": tries, "new_next": None, "new_error": None, "new_sent": now}
+        if error is None:
+            return found, None
+        reason = self._safe(error, item)
+        found |= {"new_error": reason, "new_sent": None, "new_status": "dead"}
+        if not isinstance(error, Undeliverable) and tries < TRIES:
+            asked = error.after if isinstance(error, RetryLater) else None
+            found |= {"new_status": "pending", "new_next": now + wait_after(item.effect_id, tries, asked)}
+        return found, reason
+
+    def _safe(self, error: Exception, item: _Item) -> str:
+        """What went wrong, in one line, without a secret of the environment, an address or a name in it."""
+        plain = isinstance(error, RetryLater | Undeliverable)
+        said = " ".join(str(error).split())[:2000] if plain else in_one_line(error)
+        for hidden, shown in sorted(secrets(self._means.environment).items(), key=lambda pair: -len(pair[0])):
+            said = said.replace(hidden, shown)
+        who = [*item.recipient.address.values(), item.recipient.name or ""] if item.recipient is not None else []
+        for word in sorted(filter(None, who), key=len, reverse=True):
+            if len(word) > 1:
+                said = said.replace(word, "…")
+        return said[:300] or type(error).__name__
+
+    def _note(self, rows: Sequence[Any], way: str | None, status: str, reason: str, again: Instant | None) -> None:
+        if status == "dead":
+            self._told.dead += 1
+        else:
+            self._told.again += 1
+        entry = self._entry(rows, way, status) | {"error": reason}
+        entry["next_try"] = self._zone.text(again) if again is not None else None
+        self._told.failed.append(entry)
+        self._tell(entry)
+
+    def _entry(self, rows: Sequence[Any], way: str | None, status: str) -> dict[str, Any]:
+        row = rows[0]
+        several = len(rows) > 1
+        return {
+            "id": row.digest if several else row.effect_id, "recipient": row.addressee or row.recipient, "via": way,
+            "status": status, "about": [one.effect_id for one in rows] if several else [],
+        }  # fmt: skip
+
+    def _look_ahead(self) -> None:
+        """What is left, and when the first of it is due."""
+        with self._store.reading() as connection:
+            due = select(func.count(), func.min(func.coalesce(o.next_try, 0))).where(o.status == "pending")
+            waiting, first = connection.execute(due).one()
+        self._told.waiting = waiting
+        if waiting:
+            self._told.next_due = max(first or 0, self._told.quiet_until or 0, self._started)
+
+
+def _earlier(earlier: Any) -> Any:
+    """An earlier message of the same case to the same recipient that has not gone out yet."""
+    e = earlier.c
+    return (
+        select(e.id)
+        .where(
+            e.case == o.case,
+            e.status == "pending",
+            e.recipient == o.recipient,
+            or_(e.addressee.is_(None), e.addressee == o.addressee),
+            or_(e.seq < o.seq, and_(e.seq == o.seq, e.id < o.id)),
+        )
+        .correlate(t.outbox)
+    )
+
+
+def _as_failure(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RetryLater(in_one_line(error))
+
+
+def secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of the environment is nobody's business, and what is shown in its place: ``$NAME``."""
+    found: dict[str, str] = {}
+    for name, value in environment.items():
+        if len(value) < 5 or not any(word in name.upper() for word in SECRET_WORDS):
+            continue
+        found[value] = f"${name}"
+        login, at, _ = value.partition("://")[2].rpartition("@")
+        if at:
+            found |= {part: f"${name}" for part in (login, login.partition(":")[2]) if len(part) > 2}
+    return found
+
+
+__all__ = ["Delivered", "Handing", "Means", "deliver", "secrets"]
