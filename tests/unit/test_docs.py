@@ -335,6 +335,7 @@ def test_the_json_page_names_every_key_that_the_commands_print(mine: Path) -> No
         ["validate"],
         ["import", "customers", "customers.csv"],
         ["run", "--as-of", "2026-02-02"],
+        ["doctor", "--as-of", "2026-03-02"],
     ):
         told = csflow(*words, "--format", "json", folder=mine)
         missing = [key for key in dict.fromkeys(keys_in(json.loads(told.stdout))) if f"`{key}`" not in text]

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "book": ("csflow.cli.book:book", "Show figures of any set of customers over a period."),
     "explain": ("csflow.cli.reading:explain", "Say why a customer is where it is."),
     "history": ("csflow.cli.reading:history", "Tell what happened to a customer or a case."),
+    "doctor": ("csflow.cli.doctor:doctor", "Say what is wrong, and what to do about it."),
     "db": ("csflow.cli.upkeep:db", "Look after the database."),
     "measure": ("csflow.cli.engine:measure", "Compute the metrics."),
     "advance": ("csflow.cli.engine:advance", "Move every case that is to move."),
