@@ -10,11 +10,6 @@ from csflow.flow.loader import Surroundings, load
 from csflow.store import tables as t
 from csflow.store.catalogue import CATALOGUE
 
-SILENCED = pytest.mark.xfail(
-    strict=True,
-    reason="words_waiting takes the row of a colleague, or of its case, for the customer of that number: the customer's "
-    "rules are left out of the hop, and no later hop of this pass asks them",
-)
 PATIENCE = """
 flow: patience
 opens: customer.id is known
@@ -54,14 +49,12 @@ def test_without_a_word_the_customer_moves_on_its_day(both):
     assert both.stage("patience") == ["settled"]
 
 
-@SILENCED
 def test_a_word_to_a_colleague_does_not_keep_a_customer_from_moving(both):
     say(both, "person", both.rows(select(t.customer.c.id))[0].id)
     both.advance(4)
     assert (both.stage("patience"), both.stage("coaching")) == (["settled"], ["done"])
 
 
-@SILENCED
 def test_a_word_to_a_colleagues_case_does_not_keep_a_customer_from_moving(both):
     case = both.rows(select(t.case.c.id).where(t.case.c.flow == "coaching"))[0].id
     with both.store.writing() as connection:  # the case's number is now that of a customer's row

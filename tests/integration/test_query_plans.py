@@ -6,15 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 from test_statement_counts import BENCHMARK, NOW, populated
 
 from csflow.app import Csflow
 from csflow.services.advance import Request, advance
-from csflow.services.asking import Asker, Scope
+from csflow.services.asking import HANDLED, Asker, Scope
 from csflow.services.views import see
 from csflow.store.insertion import among
-from csflow.store.tables import case, deadline
+from csflow.store.tables import case, customer, deadline
 from csflow.store.touching import ADVANCE, touch
 
 if TYPE_CHECKING:
@@ -144,6 +144,9 @@ def test_sqlite_walks_a_stage_once_by_the_covering_index_and_looks_its_metrics_u
 
 def test_sqlite_finds_the_touched_of_a_stage_by_subject(tmp_path, definition):
     store = populated(f"sqlite:///{tmp_path / 'csflow.db'}", definition, CUSTOMERS)
+    with store.writing() as connection:
+        some = select(customer.c.id).where(customer.c.id % 10 == 3)
+        touch(connection, "customer", some, queues=(HANDLED,))
     found = questions(store, definition, Scope(everyone=False, timed=False))
     guards = {s: lines for s, lines in found.items() if "measurement AS" in s}
     assert guards

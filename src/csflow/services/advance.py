@@ -254,7 +254,8 @@ class _Pass:
 
     def _hop(self, scope: Scope) -> bool:
         """Ask everything once, window by window of customers; True when something was written."""
-        after, wrote = 0, False
+        after: int | None = None
+        wrote = False
         while True:
             with self.session.snapshot() as connection:
                 connection.info.pop("newest_case", None)
@@ -577,14 +578,14 @@ def said_of(row: Any) -> triggers.Said:
 
 def _whose(connection: Connection, definition: Definition, owner: tuple[int, list[Hit]]) -> str:
     """Whom a failed customer's (or other subject's) rules were about, in people's words."""
-    customer = connection.execute(select(t.customer.c.key).where(t.customer.c.id == owner[0])).scalar()
+    kind, id_ = ("customer", owner[0]) if owner[0] >= 0 else (("person", "organisation")[-owner[0] % 2], -owner[0] // 2)
     for hit in owner[1]:
         case = getattr(hit.row, "case_id", None)
         found = connection.execute(select(t.case).where(t.case.c.id == case)).first() if case is not None else None
         if found is not None:
             key = subject_names(connection, definition.flows[found.flow].subject, [found.subject]).get(found.subject)
             return f"{found.flow}/{key}/{found.number}"
-    return f"customer {customer}"
+    return f"{kind} {subject_names(connection, kind, [id_]).get(id_)}"
 
 
 def _customers(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:

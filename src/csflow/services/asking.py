@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     exists,
     func,
     literal,
@@ -55,7 +56,7 @@ Column = ColumnElement[Any]
 class Hit:
     """A rule holds for a case (or, for openings, a subject). ``order`` sorts what happens first."""
 
-    owner: int  # the customer, or the subject where there is none
+    owner: int  # see `owner_of`
     order: int
     kind: str
     rule: Any
@@ -103,7 +104,7 @@ class Asker:
     connection: Connection
     view: View
     scope: Scope
-    after: int = 0
+    after: int | None = None
     kept: Kept = field(default_factory=lambda: Kept(None))
     border: int | None = None  # the first customer left for the next window
     hits: list[Hit] = field(default_factory=list)
@@ -203,7 +204,7 @@ class Asker:
         if not wide and (not self.scope.touched or self._far(place, kind)):
             return
         self.asked += 1
-        windowed = self.after > 0
+        windowed = self.after is not None
 
         def question() -> Select[Any]:
             statement = build()
@@ -239,7 +240,7 @@ class Asker:
         where += self.scope.limits(flow.subject, c.subject, customer, timed=timed)
         if self._back():
             where.append(c.opened_at <= as_of.now(self.view.moment))
-        owner = customer if customer is not None else c.subject
+        owner = owner_of(flow.subject, c.subject, customer)
         return reader, [owner.label("owner"), c.id.label("case_id"), c.version.label("version")], where
 
     def _back(self) -> bool:
@@ -317,7 +318,7 @@ class Asker:
         """The case beside a deadline or timer, the columns every hit has, and the conditions on the case."""
         c = t.case.alias("c")
         has_customer = flow.subject in ("customer", "contract", "contact")
-        owner = (c.c.customer if has_customer else c.c.subject).label("owner")
+        owner = owner_of(flow.subject, c.c.subject, c.c.customer if has_customer else None).label("owner")
         columns: list[Column] = [owner, c.c.id.label("case_id"), c.c.version.label("version")]
         mine = self.scope.limits(flow.subject, c.c.subject, c.c.customer if has_customer else None, timed=True)
         # Few are due: they are found by their time, each with its case, never case by case.
@@ -430,7 +431,7 @@ class Asker:
         base: Any = reader.base.c
         owners = {"customer": "id", "contract": "customer", "contact": "customer"}
         customer = base[owners[flow.subject]] if flow.subject in owners else None
-        owner = customer if customer is not None else base.id
+        owner = owner_of(flow.subject, base.id, customer)
         return reader, owner, self.scope.limits(flow.subject, base.id, customer, timed=timed)
 
     def _opens(self, flow: Flow, opening: Opening, *, timed: bool) -> Select[Any]:
@@ -550,14 +551,30 @@ def _timed_effects(flow: Flow) -> dict[str, Any]:
     return found
 
 
-def words_waiting(view: View, after: int, scope: Scope) -> Select[Any]:
-    """The earliest word in the inbox of each customer (or subject) that has come by now."""
-    owner = func.coalesce(t.inbox.c.customer, t.inbox.c.subject)
+def owner_of(kind: str, subject: Column, customer: Column | None) -> Column:
+    """Who is written in one piece: the customer; who has none is a number below zero, for a row of another table."""
+    return customer if customer is not None else literal(-1 if kind == "organisation" else 0) - 2 * subject
+
+
+def words_waiting(view: View, after: int | None, scope: Scope) -> Select[Any]:
+    """The earliest word in the inbox of each owner that has come by now."""
+    i, k = t.inbox.c, t.case.alias("said_to")
+    vendors = [flow.name for flow in view.definition.flows.values() if flow.subject == "organisation"]
+    own = case((k.c.flow.in_(vendors), owner_of("organisation", k.c.subject, None)), else_=-2 * k.c.subject)
+    of_case = select(func.coalesce(k.c.customer, own)).where(k.c.id == i.subject).correlate_except(k).scalar_subquery()
+    owner = case(
+        (i.customer.is_not(None), i.customer),
+        (i.kind == "case", of_case),
+        (i.kind == "organisation", owner_of("organisation", i.subject, None)),
+        else_=owner_of("person", i.subject, None),
+    )
     place = func.row_number().over(
         partition_by=owner,
         order_by=(t.inbox.c.at, func.coalesce(t.inbox.c.ref, ""), t.inbox.c.name, t.inbox.c.id),
     )
-    conditions = [t.inbox.c.handled.is_(None), t.inbox.c.at <= view.now, owner >= after]
+    conditions = [t.inbox.c.handled.is_(None), t.inbox.c.at <= view.now]
+    if after is not None:
+        conditions.append(owner >= after)
     if scope.customers is not None:
         conditions.append(t.inbox.c.customer.in_(scope.customers))
     if scope.flow is not None:

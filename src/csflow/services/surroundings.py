@@ -49,6 +49,9 @@ class Heard:
 
 def _owner(row: Any) -> tuple[bool, int]:
     """Whose the case or word is: a customer's (True), or, where there is none, its subject's."""
+    owner = getattr(row, "owner", None)
+    if owner is not None and owner < 0:  # a word, which may have been said to a case
+        return (False, -owner // 2)
     return (True, row.customer) if row.customer is not None else (False, row.subject)
 
 
@@ -243,8 +246,8 @@ def _waiting(connection: Connection, view: View, owners: set[tuple[bool, int]]) 
     customers = tuple(sorted(id_ for is_customer, id_ in owners if is_customer))
     if customers:
         scope = Scope(everyone=True, timed=True, customers=customers)
-        rows += connection.execute(words_waiting(view, 0, scope)).all()
+        rows += connection.execute(words_waiting(view, None, scope)).all()
     if len(customers) < len(owners):
-        everybody = connection.execute(words_waiting(view, 0, Scope(everyone=True, timed=True))).all()
+        everybody = connection.execute(words_waiting(view, None, Scope(everyone=True, timed=True))).all()
         rows += [row for row in everybody if row.customer is None and _owner(row) in owners]
     return rows
