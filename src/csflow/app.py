@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from csflow.errors import DefinitionError, UsageError
+from csflow.errors import DefinitionError, Problem, UsageError
 from csflow.flow.files import CACHE, POPULATION_FILE, PROJECT_FILE
-from csflow.flow.loader import Loaded, Surroundings, load, load_cached, project_folders
+from csflow.flow.loader import Loaded, Packs, Surroundings, folders_of, load, load_cached, project_folders
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.values import Zone
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from csflow.flow.definition import Definition
+    from csflow.flow.types import Outside
     from csflow.hookspecs import Failure, Provider
     from csflow.plugins import Manager
     from csflow.services.acting import Act, Word
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from csflow.services.customers import Done, Said
     from csflow.services.deliver import Delivered, Handing
     from csflow.services.demo import Lived, Population
+    from csflow.services.importing import Summary
     from csflow.services.outbox import Filter
     from csflow.services.run import Ran
     from csflow.services.tasking import Answer, Wanted
@@ -54,12 +56,14 @@ class Csflow:
         self.project = project.resolve()
         self._database = database
         self._trace = trace
+        self._made: Manager | None = None
         self._provided = frozenset(provided)
 
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the project is loaded among: packs, facts of the store, what plugins provide."""
-        return Surroundings(CATALOGUE, shipped_packs(), self._provided, country_holidays, VERSION)
+        around = Surroundings(CATALOGUE, shipped_packs(), self._provided, country_holidays, VERSION)
+        return replace(around, functions=self._functions, packs=Packs(around.packs, self._packs))
 
     @cached_property
     def definition(self) -> Definition:
@@ -87,8 +91,8 @@ class Csflow:
 
         One that cannot be used is among its ``failures``. UsageError where two are called alike.
         """
-        off = self.definition.tree.get("plugins_off") or ()
-        return self._manager(project_folders(self.project, self.surroundings), off)
+        tree = self.definition.tree  # whose functions may have asked for the plugins already
+        return self._made or self._manager(project_folders(self.project, self.surroundings), tree.get("plugins_off"))
 
     @cached_property
     def providers(self) -> dict[str, Provider]:
@@ -99,16 +103,22 @@ class Csflow:
 
     def validate(self) -> Loaded:
         """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
-        from csflow.plugins import HOOKS, OBSERVER, provided, providers
+        from csflow.plugins import HOOKS, OBSERVER, checks, provided, providers
 
         try:
             first = load(self.project, self.surroundings)
             folders = project_folders(self.project, self.surroundings)
-            manager = self._manager(folders, first.tree.get("plugins_off") or ())
+            manager = self._manager(folders, first.tree.get("plugins_off"))
         except DefinitionError:  # told anew below: what csflow and the project's own files provide is no warning
             manager = self._manager([self.project], ())
         names = set(providers(manager)).union(*(provided(manager, hook) for hook in HOOKS if hook != OBSERVER))
-        return load(self.project, replace(self.surroundings, provided=self._provided | names))
+        around = replace(self.surroundings, provided=self._provided | names, checks=checks(manager))
+        loaded = load(self.project, around)
+        told = [
+            Problem(one.plugin, 0, 0, f"{one.plugin}: {one.hook}: {one.reason}", warning=True)
+            for one in manager.failures
+        ]
+        return replace(loaded, problems=[*loaded.problems, *told])
 
     def measure(self, request: Request) -> Ran:
         """Compute the metrics as of ``request.now``."""
@@ -181,6 +191,15 @@ class Csflow:
         means = Means(notifiers, effects, os.environ)
         return deliver(self.store, self.definition, means, request, tell=tell)
 
+    def import_from(self, name: str, **said: Any) -> Summary:
+        """Import what a plugin reads for a mapping that says ``uses:``. PluginError where it fails."""
+        from csflow.plugins import provided
+        from csflow.services.importing_plugins import import_rows
+
+        readers = provided(self.plugins, "csflow_importers")
+        said.setdefault("rejects", self.project / f"{name}.rejects.csv")
+        return import_rows(self.store, self.definition, name, readers, **said)
+
     # What people read.
 
     def list_outbox(self, wanted: Filter) -> list[dict[str, Any]]:
@@ -230,14 +249,27 @@ class Csflow:
 
         return live(self.store, self.definition, self.providers, population, data=self.project / DATA, tell=tell)
 
-    def _manager(self, folders: Iterable[Path], off: Iterable[str]) -> Manager:
+    def _manager(self, folders: Iterable[Path], off: Iterable[str] | None) -> Manager:
         from csflow.builtin import console, file, mail, usage, webhook
         from csflow.plugins import local_plugins, make_manager
 
         files = local_plugins(folders)
         ways = [("csflow.console", console), ("csflow.mail", mail), ("csflow.webhook", webhook)]
         built_in = [("csflow", usage), *ways, ("csflow.file", file.Filing(self.project))]
-        return make_manager(built_in, off=off, files=files, version=VERSION, trace=self._trace)
+        self._made = make_manager(built_in, off=off or (), files=files, version=VERSION, trace=self._trace)
+        return self._made
+
+    def _functions(self, tree: dict[str, Any], files: tuple[Path, ...]) -> Mapping[str, Outside]:
+        """What plugins add to expressions: asked for while a definition is built that calls none of csflow's own."""
+        from csflow.plugins import functions
+
+        return functions(self._made or self._manager(folders_of(self.project, files), tree.get("plugins_off")))
+
+    def _packs(self) -> Mapping[str, Path]:
+        """What installed packages and the project's own files bring to extend: asked for where csflow ships none."""
+        from csflow.plugins import local_plugins, make_manager, packs
+
+        return packs(make_manager((), files=local_plugins([self.project]), version=VERSION))
 
     def doctor(self, now: Instant, *, clock: Instant, every: Length | None = None) -> dict[str, Any]:
         """What is wrong with the project and its database, and what to do; nothing is changed."""

@@ -67,6 +67,12 @@ class StoreError(CsflowError):
     exit_code = 6
 
 
+class PluginError(CsflowError):
+    """A plugin failed, and with it the whole of what was asked; names plugin and hook."""
+
+    exit_code = 1
+
+
 class RefusedError(CsflowError):
     """A trigger, move or task that the flow does not allow now; ``reason`` says which rule said no."""
 

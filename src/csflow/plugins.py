@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -17,17 +18,25 @@ from types import ModuleType
 from typing import Any
 
 import pluggy
+from sqlalchemy import BigInteger, ColumnElement, Double, Integer, Text, column
 
 from csflow import hookspecs
 from csflow.errors import UsageError
+from csflow.flow.calls import CALLS
 from csflow.flow.files import POPULATION_FILE
-from csflow.hookspecs import Failure, Moved, Provider, attempt, in_one_line
+from csflow.flow.types import Outside, Type
+from csflow.hookspecs import Failure, Function, Moved, Provider, attempt, in_one_line
 from csflow.installed import PLUGINS, Entry, fits, installed
 
 ENTRY_POINTS = PLUGINS
 OBSERVER = "csflow_moved"
 MOVES = 500  # told at once
 HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith("csflow_")))
+LARGEST = 1e15
+COLUMNS: dict[str, Any] = {  # types of functions, and how SQL holds them
+    "number": Double, "share": Double, "money": Double, "date": Integer, "time": BigInteger, "boolean": Integer,
+    "text": Text,
+}  # fmt: skip
 NOUNS = {
     "csflow_metrics": "metric", "csflow_milestones": "milestone", "csflow_functions": "function",
     "csflow_notifiers": "notifier", "csflow_effects": "effect", "csflow_importers": "importer",
@@ -263,6 +272,93 @@ def _followed(manager: Manager, name: str, compute: Callable[..., Any] | None) -
         answer = compute(batch)
         manager.told(name, "→", f"{len(answer)} values" if isinstance(answer, Mapping) else type(answer).__name__)
         return answer
+
+    return told
+
+
+def functions(manager: Manager) -> dict[str, Outside]:
+    """The functions that expressions may call, by name; one whose SQL form fails is there and always unknown."""
+    found: dict[str, Outside] = {}
+    hook = "csflow_functions"
+    for name, (plugin, value) in provided(manager, hook).items():
+        wrong = _unfit(name, value)
+        if wrong is not None:
+            manager.note(plugin, hook, wrong, name)
+            continue
+        asked = _Asked(manager, plugin, name, value)
+        version = f"{manager.origins[plugin].version}+{_text_of(manager.get_plugin(plugin))}"
+        takes = tuple(Type(kind) for kind in value.takes)
+        found[name] = Outside(name, version, takes, Type(value.gives), asked.python, asked.sql)
+        asked.sql(*(column(f"argument_{place}", COLUMNS[kind]()) for place, kind in enumerate(value.takes)))
+    return found
+
+
+def _unfit(name: str, value: Any) -> str | None:
+    if not isinstance(value, Function):
+        return f"'{name}' is a Function, not {type(value).__name__}"
+    if not name.isidentifier() or name in CALLS:
+        return f"'{name}' cannot be the name of a function: use letters, digits and _, and no name of the language"
+    unknown = [kind for kind in (*value.takes, value.gives) if kind not in COLUMNS]
+    if unknown:
+        return f"'{name}' takes and gives {', '.join(COLUMNS)}, not '{unknown[0]}'"
+    return None
+
+
+def _text_of(plugin: Any) -> str:
+    """A hash of the file that a plugin's functions stand in: a package under work keeps its version."""
+    path = getattr(plugin, "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if path and Path(path).is_file() else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The two forms of a function, asked so that whatever they do wrong is noted and makes the result unknown."""
+
+    manager: Manager
+    plugin: str
+    name: str
+    function: Function
+
+    def python(self, *values: Any) -> Any:
+        """The value; None where it fails."""
+        kind = self.function.gives
+        given, reason = attempt(self.function.python, *values)
+        if reason is None and given is not None and not _of(given, kind):
+            reason = f"TypeError: {self.name} gives {given!r:.60}, which is no {kind}"
+        if reason is not None:
+            self.manager.note(self.plugin, "csflow_functions", f"{self.name}: {reason}", self.name)
+            return None
+        return float(given) if given is not None and COLUMNS[kind] is Double else given
+
+    def sql(self, *columns: Any) -> Any:
+        """The SQL form over these columns; None where it fails."""
+        made, reason = attempt(self.function.sql, *columns)
+        if reason is None and not isinstance(made, ColumnElement):
+            reason = f"TypeError: sql gives {type(made).__name__}, not a column"
+        if reason is not None:
+            self.manager.note(self.plugin, "csflow_functions", f"{self.name}: {reason}", self.name)
+            return None
+        return made
+
+
+def _of(value: Any, kind: str) -> bool:
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind == "text":
+        return isinstance(value, str)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole if kind in {"date", "time"} else (whole or isinstance(value, float)) and abs(value) <= LARGEST
+
+
+def checks(manager: Manager) -> dict[str, Callable[[dict[str, Any]], str | None]]:
+    """What says of a ``with:`` whether it is right, by the name of its ``uses:``."""
+    return {name: _check(one.check) for name, one in providers(manager).items() if one.check is not None}
+
+
+def _check(check: Callable[[Mapping[str, Any]], None]) -> Callable[[dict[str, Any]], str | None]:
+    def told(options: dict[str, Any]) -> str | None:
+        reason = attempt(check, deepcopy(options))[1]
+        return None if reason is None else reason.removeprefix("ValueError: ")
 
     return told
 

@@ -48,28 +48,34 @@ def import_(
 
     NAME is a mapping of the project's `imports:`, or a kind (customers, contracts, contacts, people, features, rates,
     usage, activities, answers, triggers, cases) whose columns have csflow's names. With a folder, every file in it that
-    a mapping names or that is called like an import or a kind comes in, in the order of dependence.
+    a mapping names or that is called like an import or a kind comes in, in the order of dependence. A mapping whose
+    `uses:` names a plugin's reader needs no file.
 
     The same file twice changes nothing. Rows that cannot be used are written beside the file with line, column and
     reason; the exit code is then 1. Mend that file and import it under the same NAME, or mend the source.
     """
     from csflow.services.importing import files_of, import_file  # noqa: PLC0415  # SQLAlchemy comes with it
+    from csflow.services.importing_plugins import by_plugin  # noqa: PLC0415
 
     app = here.open()
     definition, recorded = app.definition, now()
     moment = instant_of(as_of, app.zone)
-    files = [(what, file)] if file is not None else files_of(definition, Path(what))
-    if file is None and (complete or rejects):
+    read = file is None and by_plugin(definition, what) is not None
+    files = [(what, file or Path(what))] if file is not None or read else files_of(definition, Path(what))
+    if file is None and not read and (complete or rejects):
         raise UsageError("--complete and --rejects are for one file: csflow import NAME FILE")
     if not files:
         raise UsageError(f"{what}: no file here is called like an import or a kind (customers.csv, usage.jsonl …)")
     summaries: list[Summary] = []
     for name, path in files:
         with progress(path.name) as show:
-            summary = import_file(
-                app.store, definition, name, path, as_of=moment, dry_run=dry_run, complete=complete, rejects=rejects,
-                progress=show, recorded=recorded,
-            )  # fmt: skip
+            said: dict[str, Any] = {
+                "as_of": moment, "dry_run": dry_run, "complete": complete, "progress": show, "recorded": recorded,
+            }  # fmt: skip
+            if read:
+                summary = app.import_from(name, **said, **({"rejects": rejects} if rejects else {}))
+            else:
+                summary = import_file(app.store, definition, name, path, rejects=rejects, **said)
         summaries.append(summary)
         if output == "text":
             _tell(summary)

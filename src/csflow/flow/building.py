@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +21,20 @@ from csflow.flow.checks import check_project
 from csflow.flow.definition import Definition, Field
 from csflow.flow.expressions import Expression, compile_expression
 from csflow.flow.names import CASE_COLUMNS, FlowNames, Names
-from csflow.flow.sites import Found, Path, Site, TooManyError, Tree, ancestors, listed, section
-from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, SHARE, TEXT, Catalogue, Type
+from csflow.flow.sites import Checks, Found, Path, Site, TooManyError, Tree, ancestors, listed, section
+from csflow.flow.types import (
+    BOOLEAN,
+    DATE,
+    LENGTH,
+    MONEY,
+    NUMBER,
+    SHARE,
+    TEXT,
+    Catalogue,
+    Functions,
+    Type,
+    no_functions,
+)
 from csflow.values import Zone, day, parse_length, parse_money, parse_share
 
 # What a project says about where it lives and how it is tested does not change what it means.
@@ -33,14 +46,21 @@ _LENGTH = re.compile(r"[0-9]+(\.[0-9]+)? [a-z ]+")
 
 
 def build(
-    tree: Tree, catalogue: Catalogue, *, provided: frozenset[str] = frozenset()
+    tree: Tree,
+    catalogue: Catalogue,
+    *,
+    provided: frozenset[str] = frozenset(),
+    checks: Checks | None = None,
+    functions: Callable[[], Functions] = no_functions,
 ) -> tuple[Definition | None, list[Found]]:
     """The Definition of a merged tree, and what is wrong with it: with errors, the Definition is not to be used.
 
     None with so many errors that the rest was not looked at.
-    ``provided``: the names that ``uses:`` can call; another one is a warning, and its metric is unknown.
+    ``provided``: the names that ``uses:`` can call; another one is a warning, and its metric is unknown. ``checks``
+    say what is wrong with a ``with:``. ``functions`` gives those of plugins, when an expression calls one.
     """
-    site = Site(tree, Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1), provided)
+    names = Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1, functions=functions)
+    site = Site(tree, names, provided, checks or {})
     definition = None
     with suppress(TooManyError):
         definition = _build(site)
@@ -63,9 +83,13 @@ def _build(site: Site) -> Definition:
     zone = site.parsed(("zone",), lambda text: Zone(text) and text, tree.get("zone") or "UTC") or "UTC"
     fields = _collect_names(site, metrics)
     build_calendars(site, zone)
+    found = {name: metrics.build(name) for name, _ in section(tree, "metrics")}
+    flows = {name: build_flow(site, name) for name, _ in section(tree, "flows")}
+    messages = build_messages(site)
+    roles = build_roles(site)
     return Definition(
         name=str(tree.get("name", "")),
-        hash=content_hash(tree),
+        hash=content_hash(tree, sorted(map(repr, site.names.called.values()))),
         zone=zone,
         currency=site.names.currency,
         languages=listed(tree.get("languages")),
@@ -74,12 +98,12 @@ def _build(site: Site) -> Definition:
         calendars=site.calendars,
         vars={name: value for name, (_, value) in site.names.vars.items()},
         fields=fields,
-        metrics={name: metrics.build(name) for name, _ in section(tree, "metrics")},
-        flows={name: build_flow(site, name) for name, _ in section(tree, "flows")},
-        roles=build_roles(site),
+        metrics=found | site.computed,
+        flows=flows,
+        roles=roles,
         people=build_people(site),
         activities={name: dict(content or {}) for name, content in section(tree, "activities")},
-        messages=build_messages(site),
+        messages=messages,
         imports={name: dict(content) for name, content in section(tree, "imports")},
         tree=tree,
         conditions=site.conditions,
@@ -87,9 +111,14 @@ def _build(site: Site) -> Definition:
     )
 
 
-def content_hash(tree: Tree) -> str:
-    """sha256 of what the tree means: file names, positions, comments and the order of files do not count."""
+def content_hash(tree: Tree, called: Sequence[str] = ()) -> str:
+    """sha256 of what the tree means: file names, positions, comments and the order of files do not count.
+
+    ``called``: the functions of plugins, with their versions, that it calls.
+    """
     meaning = {key: tree[key] for key in sorted(tree) if key not in _NOT_MEANING}
+    if called:
+        meaning["functions of plugins"] = list(called)
     for key, content in meaning.items():
         if isinstance(content, dict):
             meaning[key] = {name: content[name] for name in sorted(content)}

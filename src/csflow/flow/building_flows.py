@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.flow.building_effects import Hand
 from csflow.flow.building_fields import build_fields
-from csflow.flow.definition import Effect, Field, Flow, Milestone, Opening, Stage, Transition
+from csflow.flow.definition import Effect, Field, Flow, Metric, Milestone, Opening, Stage, Transition
 from csflow.flow.evaluation import function
 from csflow.flow.expressions import Expression, conjunction
+from csflow.flow.nodes import Read
 from csflow.flow.sites import Found, Path, Site, Tree, listed, section
-from csflow.flow.types import DATE, Fact
+from csflow.flow.types import BOOLEAN, DATE, Fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,6 +211,8 @@ class _FlowBuilder:
             self.site.name(at, name, "milestone")
             self._unique_milestone(at, name)
             when = self.guard((*at, "when"), written.get("when"))
+            if written.get("uses") is not None:
+                when = self._computed(at, name, written)
             if not prefix and when is not None and any(fact.name == "milestones.all" for fact in when.facts):
                 self.site.wrong((*at, "when"), "milestones.all speaks of a stage: put this milestone into one")
             made[name] = Milestone(
@@ -224,6 +227,18 @@ class _FlowBuilder:
                 do=self.hand.effects((*at, "do"), f"{address}.do", written.get("do")),
             )
         return made
+
+    def _computed(self, path: Path, name: str, written: Tree) -> Expression:
+        """What a plugin decides is measured like a metric that is true or false; the guard reads it."""
+        site, subject = self.site, self.subject
+        uses, given = site.uses(path, written, "milestone"), site.given(path, written, subject)
+        reads = tuple(fact.name for fact in given if fact.kind == "metric")
+        key = f"{self.name}/{name}"
+        site.computed[key] = Metric(
+            name=key, subject=subject, type=BOOLEAN, uses=uses, options=dict(written.get("with") or {}), reads=reads,
+            facts=given,
+        )  # fmt: skip
+        return Expression(uses, Read(BOOLEAN, 0, Fact(key, BOOLEAN, subject, "metric", key)))
 
     def _unique_milestone(self, path: Path, name: str) -> None:
         if name == "all":

@@ -10,7 +10,6 @@ from csflow.errors import ExpressionError
 from csflow.flow.checking import ANY
 from csflow.flow.definition import Metric
 from csflow.flow.expressions import Expression, bands, choose, weights
-from csflow.flow.names import nearest
 from csflow.flow.sites import Path, Site, Tree, section
 from csflow.flow.types import NUMBER, NUMBERS, Type
 from csflow.values import Length, parse_length, parse_money, parse_share
@@ -68,13 +67,15 @@ class MetricBuilder:
         kind = declared_type(content) or (expression.type if expression else ANY)
         if content.get("uses") is not None and kind == ANY:
             self.site.wrong(path, "a plugin computes this metric: say its type:")
-        facts = expression.all_facts if expression else ()
+        subject = content.get("subject") or "customer"
+        given = self.site.given(path, content, subject) if content.get("uses") is not None else ()
+        facts = expression.all_facts if expression else given
         return Metric(
             name=name,
-            subject=content.get("subject") or "customer",
+            subject=subject,
             type=kind,
             expression=expression,
-            uses=self._uses(path, content),
+            uses=self.site.uses(path, content, "metric") if content.get("uses") is not None else None,
             options=dict(content.get("with") or {}),
             label=self.site.labels((*path, "label"), content.get("label")),
             fresh=self.site.length(
@@ -82,16 +83,8 @@ class MetricBuilder:
             ),
             better=content.get("better") or "higher",
             reads=tuple(dict.fromkeys(fact.name for fact in facts if fact.kind == "metric")),
+            facts=given,
         )
-
-    def _uses(self, path: Path, content: Tree) -> str | None:
-        uses = content.get("uses")
-        if uses is not None and uses not in self.site.provided:
-            near = nearest(uses, self.site.provided)
-            self.site.wrong(
-                (*path, "uses"), f"nothing provides '{uses}', so this metric stays unknown{near}", warning=True
-            )
-        return uses
 
     def _expression(self, path: Path, content: Tree, subject: str) -> Expression | None:
         if content.get("value") is not None:

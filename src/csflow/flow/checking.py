@@ -9,7 +9,7 @@ from decimal import Decimal
 from csflow.errors import ExpressionError
 from csflow.flow import nodes as n
 from csflow.flow.names import Scope, nearest, nearest_fact
-from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, NUMBERS, SHARE, TEXT, TIME, WORDS, Type
+from csflow.flow.types import BOOLEAN, DATE, LENGTH, MONEY, NUMBER, NUMBERS, SHARE, TEXT, TIME, WORDS, Outside, Type
 from csflow.values import Length, day, to_minor
 
 ANY = Type("?")  # the type of what was wrong already: fits everything, so that one mistake is told once
@@ -363,12 +363,29 @@ class Checker:
         at = self.at(tree)
         if not isinstance(tree.func, ast.Name):
             raise ExpressionError("a call of something that is not a function of the language", at)
-        handler = self.calls.get(tree.func.id)
-        if handler is None:
-            raise ExpressionError(f"no function '{tree.func.id}'{nearest(tree.func.id, self.calls)}", at)
+        name = tree.func.id
+        handler = self.calls.get(name)
+        outside = self.scope.names.functions() if handler is None else {}
+        if handler is None and name not in outside:
+            raise ExpressionError(f"no function '{name}'{nearest(name, [*self.calls, *outside])}", at)
         if tree.keywords or any(isinstance(argument, ast.Starred) for argument in tree.args):
-            raise ExpressionError(f"{tree.func.id}(…) takes plain arguments", at)
-        return handler(self, tree)
+            raise ExpressionError(f"{name}(…) takes plain arguments", at)
+        return handler(self, tree) if handler is not None else self._outside(tree, outside[name])
+
+    def _outside(self, tree: ast.Call, function: Outside) -> n.Node:
+        """A call of a plugin's function, its arguments checked against what it says it takes."""
+        at, takes = self.at(tree), function.takes
+        if len(tree.args) != len(takes):
+            many = f"{len(takes)} argument{'' if len(takes) == 1 else 's'}"
+            raise ExpressionError(f"{function.name}(…) takes {many}: {', '.join(map(str, takes)) or 'none'}", at)
+        items = tuple(self.fit(self.check(item), kind) for item, kind in zip(tree.args, takes, strict=True))
+        self.scope.names.called[function.name] = function
+        if any(item.type == ANY for item in items):
+            return n.Const(ANY, at, None)
+        for item, kind in zip(items, takes, strict=True):
+            if item.type.name != kind.name and {item.type.name, kind.name} & set(n.DAY_TYPES):
+                raise ExpressionError(f"a {kind} is needed here, this is a {item.type}", item.at)
+        return n.Call(function.gives, at, function, items)
 
     def money(self, amount: float, currency: str | None, at: int) -> n.Const:
         """A constant amount in minor units of its currency."""

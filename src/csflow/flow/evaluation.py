@@ -425,6 +425,19 @@ def _quarter(node: n.Quarter) -> Function:
     return quarter
 
 
+def _call(node: n.Call) -> Function:
+    items, python = [function(item) for item in node.items], node.outside.python
+    numbers = [item.type.name in n.NUMBER_TYPES for item in node.items]
+
+    def call(facts: Facts, moment: Moment) -> Value:
+        values = [item(facts, moment) for item in items]
+        if None in values:
+            return None
+        return python(*(float(value) if number else value for value, number in zip(values, numbers, strict=True)))
+
+    return call
+
+
 def month_of(day: Day) -> int:
     """The month (1–12) of a day, by the civil-from-days arithmetic that the SQL back end writes out too."""
     of_era = (day + 719_468) % 146_097
@@ -537,6 +550,7 @@ _MAKERS: dict[type[n.Node], Callable[[Any], Function]] = {
     n.Default: _default,
     n.Extreme: _extreme,
     n.Quarter: _quarter,
+    n.Call: _call,
     n.Aggregate: _aggregate,
     n.Held: _held,
     n.FirstTime: _first_time,

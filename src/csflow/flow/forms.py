@@ -249,6 +249,8 @@ class MilestoneForm(Form):
     shorthand = "when"
     label: Label | None = None
     when: Guard | None = None
+    uses: Text | None = None
+    with_: dict[str, Anything] | None = Field(None, alias="with")
     trigger: Text | None = None
     optional: Yes | None = None
     deadline: Due | None = None
@@ -258,8 +260,12 @@ class MilestoneForm(Form):
 
     @model_validator(mode="after")
     def _reached(self) -> MilestoneForm:
-        if self.when is None and self.trigger is None:
-            raise ValueError("a milestone needs a guard (when:) or a word (trigger:)")
+        if self.when is not None and self.uses is not None:
+            raise ValueError("a milestone has a guard (when:) or a plugin's answer (uses:), not both: null one of them")
+        if self.when is None and self.trigger is None and self.uses is None:
+            raise ValueError("a milestone needs a guard (when:), a plugin's answer (uses:) or a word (trigger:)")
+        if self.with_ is not None and self.uses is None:
+            raise ValueError("with: says more about uses:")
         return self
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.building import build
 from csflow.flow.files import CACHE, PROJECT_FILE, project_files, write_whole
-from csflow.flow.sites import MAX_PROBLEMS
+from csflow.flow.sites import MAX_PROBLEMS, Checks, Found, Tree
+from csflow.flow.types import Functions, no_functions
 
 if TYPE_CHECKING:
     from csflow.flow.definition import Definition
@@ -54,6 +56,8 @@ class Surroundings:
     provided: frozenset[str] = frozenset()
     holidays: Holidays | None = None
     versions: str = ""
+    checks: Checks = field(default_factory=dict)
+    functions: Callable[[Tree, tuple[Path, ...]], Functions] | None = None  # plugins' own, of a project of these files
 
 
 def load(folder: Path, around: Surroundings) -> Loaded:
@@ -64,7 +68,7 @@ def load(folder: Path, around: Surroundings) -> Loaded:
     project = read_project(folder, around.packs, limits=(MAX_FILES, MAX_TOTAL))
     if around.holidays is not None:
         _fill_holidays(project.tree, around.holidays)
-    definition, found = build(project.tree, around.catalogue, provided=around.provided)
+    definition, found = _build(project.tree, tuple(project.files), around)
     problems = [*project.problems, *project.located(found)]
     if definition is None:
         message = f"more than {MAX_PROBLEMS} mistakes: mend some, and the others are looked for"
@@ -72,6 +76,12 @@ def load(folder: Path, around: Surroundings) -> Loaded:
     if definition is None or any(not problem.warning for problem in problems):
         raise DefinitionError(list(dict.fromkeys(problems)))
     return Loaded(definition, project.tree, sorted(set(problems)), tuple(project.files))
+
+
+def _build(tree: Tree, files: tuple[Path, ...], around: Surroundings) -> tuple[Definition | None, list[Found]]:
+    given = around.functions
+    functions = no_functions if given is None else cache(lambda: given(tree, files))
+    return build(tree, around.catalogue, provided=around.provided, checks=around.checks, functions=functions)
 
 
 def load_cached(folder: Path, around: Surroundings) -> Definition:
@@ -83,7 +93,7 @@ def load_cached(folder: Path, around: Surroundings) -> Definition:
     cache = folder / CACHE
     tree = _cached_tree(cache / f"{key}.json") if key else None
     if tree is not None:
-        definition, found = build(tree, around.catalogue, provided=around.provided)
+        definition, found = _build(tree, _known_files(folder) or (), around)
         if definition is not None and all(problem.warning for problem in found):
             return definition
     loaded = load(folder, around)
@@ -95,8 +105,31 @@ def load_cached(folder: Path, around: Surroundings) -> Definition:
 
 def project_folders(folder: Path, around: Surroundings) -> tuple[Path, ...]:
     """The folders with a ``csflow.yaml`` that a project is made of: its own first, then those that it extends."""
-    files = _known_files(folder) or load(folder, around).files
+    return folders_of(folder, _known_files(folder) or load(folder, around).files)
+
+
+def folders_of(folder: Path, files: Iterable[Path]) -> tuple[Path, ...]:
+    """The folders with a ``csflow.yaml`` that these files of a project lie in, its own first."""
     return tuple(dict.fromkeys([folder, *(_project_of(path) for path in files)]))
+
+
+class Packs(Mapping[str, Path]):
+    """Packs by name: those that csflow ships, and, once a name is none of these, those that plugins bring."""
+
+    def __init__(self, shipped: Mapping[str, Path], more: Callable[[], Mapping[str, Path]]) -> None:
+        self._shipped, self._more = shipped, cache(more)
+
+    def __getitem__(self, name: str) -> Path:
+        """The pack's folder; plugins are asked only for what csflow does not ship."""
+        return self._shipped[name] if name in self._shipped else self._more()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Every name, csflow's own first."""
+        return iter(dict.fromkeys([*self._shipped, *self._more()]))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(list(iter(self)))
 
 
 def _fill_holidays(tree: dict[str, Any], holidays: Holidays) -> None:

@@ -8,7 +8,20 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import ExpressionError
-from csflow.flow.types import BOOLEAN, DATE, END, NUMBER, TEXT, TIME, Catalogue, Fact, Type
+from csflow.flow.types import (
+    BOOLEAN,
+    DATE,
+    END,
+    NUMBER,
+    TEXT,
+    TIME,
+    Catalogue,
+    Fact,
+    Functions,
+    Outside,
+    Type,
+    no_functions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,6 +63,8 @@ class Names:
     vars: dict[str, tuple[Type, Any]] = field(default_factory=dict)
     activities: tuple[str, ...] = ()
     retentions: tuple[str, ...] = ()
+    functions: Callable[[], Functions] = no_functions  # what plugins bring: asked only when a name is none of ours
+    called: dict[str, Outside] = field(default_factory=dict)  # those of them that an expression calls
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

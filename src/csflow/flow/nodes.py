@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from csflow.flow.types import BOOLEAN, DATE, NUMBER, TIME, Fact, Type
+from csflow.flow.types import BOOLEAN, DATE, NUMBER, TIME, Fact, Outside, Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,6 +216,14 @@ class Quarter(Node):
 
     item: Node
     year_starts: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Call(Node):
+    """A function of a plugin; unknown when any item is, or where the function fails."""
+
+    outside: Outside
+    items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,14 +14,15 @@ from csflow.flow.types import BOOLEAN, Fact, Type
 from csflow.values import Length, day, parse_length, parse_money, parse_share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from csflow.flow.calendars import Calendar
-    from csflow.flow.definition import Label
+    from csflow.flow.definition import Label, Metric
 
 Path = tuple[str | int, ...]
 Tree = dict[str, Any]
 T = TypeVar("T")
+Checks = Mapping[str, Callable[[dict[str, Any]], str | None]]  # name of `uses:` → what is wrong with its `with:`
 MAX_PROBLEMS = 200
 
 
@@ -50,10 +52,12 @@ class Site:
     tree: Tree
     names: Names
     provided: frozenset[str]
+    checks: Checks = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
     errors: int = 0
     conditions: dict[str, Any] = field(default_factory=dict)
     calendars: dict[str, Calendar] = field(default_factory=dict)
+    computed: dict[str, Metric] = field(default_factory=dict)  # what plugins decide of milestones, by `flow/milestone`
     message_uses: dict[str, list[tuple[str, str]]] = field(
         default_factory=dict
     )  # message → (subject, flow) that send it
@@ -99,6 +103,28 @@ class Site:
         except ExpressionError as error:
             self.wrong(path, str(error), on_key=True)
             return None
+
+    def uses(self, path: Path, written: Tree, what: str) -> str:
+        """What a ``uses:`` calls: a warning where nothing provides it, an error where its ``with:`` is wrong."""
+        name = str(written["uses"])
+        if name not in self.provided:
+            near = nearest(name, self.provided)
+            self.wrong((*path, "uses"), f"nothing provides '{name}', so this {what} stays unknown{near}", warning=True)
+        reason = self.checks[name](dict(written.get("with") or {})) if name in self.checks else None
+        if reason is not None:
+            self.wrong((*path, "with") if written.get("with") else (*path, "uses"), f"{name}: {reason}")
+        return name
+
+    def given(self, path: Path, written: Tree, subject: str) -> tuple[Fact, ...]:
+        """The facts that ``with: {reads: [contact.post]}`` of a ``uses:`` names."""
+        found = []
+        names = (written.get("with") or {}).get("reads")
+        for place, name in enumerate(listed(names)):
+            try:
+                found.append(Scope(self.names, subject=subject, flow=None, use="metric").resolve(name))
+            except ExpressionError as error:
+                self.wrong((*path, "with", "reads", *([place] if isinstance(names, list) else [])), str(error))
+        return tuple(found)
 
     def length(self, path: Path, text: Any) -> Length | None:
         """A length; None where none is written or it is wrong."""

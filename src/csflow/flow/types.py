@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 NUMBERS = frozenset({"number", "share", "money"})
 WORDS = frozenset({"text", "choice", "choices", "person", "contact", "file"})
@@ -42,6 +44,40 @@ class Fact:
     kind: str
     key: str
     fresh: str | None = None  # a length: unknown when stated longer ago
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Outside:
+    """A function that a plugin brings: its types, and its two forms.
+
+    Both get stored values, none of them unknown. ``python`` gives None where it fails; so does ``sql``, and the
+    function is then unknown. ``version`` stands for the plugin's text: another one is another function.
+    """
+
+    name: str
+    version: str
+    takes: tuple[Type, ...]
+    gives: Type
+    python: Callable[..., Any]
+    sql: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        """The same wherever it is loaded."""
+        return f"{self.name}@{self.version}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Outside) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+Functions = Mapping[str, Outside]
+
+
+def no_functions() -> Functions:
+    """Nothing but the language's own functions."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)

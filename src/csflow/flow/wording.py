@@ -124,6 +124,10 @@ def _extreme(node: n.Extreme, currency: str) -> tuple[str, int]:
     return f"{'max' if node.largest else 'min'}({items})", _ATOM
 
 
+def _outside(node: n.Call, currency: str) -> tuple[str, int]:
+    return f"{node.outside.name}({', '.join(_inside(item, currency, 0) for item in node.items)})", _ATOM
+
+
 def _span(node: n.Span, currency: str) -> tuple[str, int]:
     return f"{'until' if node.until else 'since'}({_inside(node.item, currency, 0)})", _ATOM
 
@@ -150,6 +154,7 @@ _MAKERS: dict[type[n.Node], Callable[[Any, str], tuple[str, int]]] = {
     n.DaysBetween: _call("days_between", "start", "end"),
     n.Default: _call("default", "item", "fallback"),
     n.Quarter: _call("quarter", "item"),
+    n.Call: _outside,
     n.Extreme: _extreme,
     n.Aggregate: _aggregate,
     n.Held: lambda node, _currency: (f"has_been({_watched(node.condition)}, {length_call(node.length)})", _ATOM),

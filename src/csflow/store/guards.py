@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from csflow.store.reading import Reader
 
 Column = ColumnElement[Any]
+_STORED: dict[str, Any] = {"number": Double, "share": Double, "money": Double, "date": Integer, "time": BigInteger}
 UNKNOWN: Column = cast(null(), Boolean)  # a bare NULL is text to PostgreSQL
 _OPS: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
@@ -328,6 +329,37 @@ def _extreme(tr: Translator, node: n.Extreme) -> Column:
     return case((or_(*unsure), null()), else_=best) if unsure else best
 
 
+def _called(tr: Translator, node: n.Call) -> tuple[list[Column], Any]:
+    """The arguments of a plugin's function, and its form over them; None where it has failed."""
+    items = []
+    for item in node.items:
+        name = item.type.name
+        if name in n.NUMBER_TYPES:
+            items.append(tr.double(item))
+        else:
+            value = tr.value(item)
+            items.append(
+                cast(value, Integer) if name == "date" else cast(value, BigInteger) if name == "time" else value
+            )
+    return [item.is_(None) for item in items], node.outside.sql(*items)
+
+
+def _call(tr: Translator, node: n.Call) -> Column:
+    kind = _STORED[node.type.name]() if node.type.name in _STORED else Text()
+    unknown, made = _called(tr, node)
+    if made is None:
+        return cast(null(), kind)
+    return cast(case((or_(*unknown), null()), else_=made), kind) if unknown else cast(made, kind)
+
+
+def _call_condition(tr: Translator, node: n.Call) -> Column:
+    unknown, made = _called(tr, node)
+    if made is None:
+        return UNKNOWN
+    told = made if isinstance(made.type, Boolean) else made == 1
+    return case((or_(*unknown), UNKNOWN), else_=told) if unknown else told
+
+
 def _quarter(tr: Translator, node: n.Quarter) -> Column:
     day = cast(tr.value(node.item), Integer)
     of_era = (day + 719_468) % 146_097
@@ -451,6 +483,7 @@ _CONDITIONS: dict[type[n.Node], Callable[[Translator, Any], Column]] = {
     n.Held: _held,
     n.Aggregate: _aggregate_condition,
     n.Ago: lambda tr, node: _ago(tr, node) == 1,
+    n.Call: _call_condition,
 }
 _VALUES: dict[type[n.Node], Callable[[Translator, Any], Column]] = {
     n.Const: _const,
@@ -463,6 +496,7 @@ _VALUES: dict[type[n.Node], Callable[[Translator, Any], Column]] = {
     n.Default: lambda tr, node: func.coalesce(tr.value(node.item), tr.value(node.fallback)),
     n.Extreme: _extreme,
     n.Quarter: _quarter,
+    n.Call: _call,
     n.Aggregate: _aggregate,
     n.FirstTime: lambda tr, node: tr.reader.span(node.condition).c.first_true,
     n.Ago: _ago,
