@@ -20,7 +20,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
@@ -124,13 +124,17 @@ def _address(url: str) -> SplitResult:
 
 
 def _exchange(connection: http.client.HTTPConnection, target: str, body: bytes, headers: dict[str, str]) -> None:
-    watch = threading.Timer(WHOLE, _hang_up, [connection])
+    late = threading.Event()
+    watch = threading.Timer(WHOLE, _hang_up, [connection, late])
     watch.daemon = True
     watch.start()
     try:
         connection.request("POST", target, body, headers)
         answer = connection.getresponse()
-        answer.read(READ_AT_MOST)
+        if late.is_set():
+            raise TimeoutError
+        with suppress(http.client.HTTPException, OSError, ValueError):  # the answer counts, not what it goes on to say
+            answer.read(READ_AT_MOST)
     except TimeoutError as error:
         raise RetryLater("the webhook did not answer in time") from error
     except ssl.SSLError as error:
@@ -158,23 +162,19 @@ def _after(text: str | None) -> float | None:
     """The seconds of a Retry-After header, which may be a date."""
     if text is None:
         return None
-    try:
+    with suppress(ValueError):
         return max(0.0, float(int(text.strip())))
-    except ValueError:
-        pass
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
+def _hang_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    late.set()
+    with suppress(OSError):
+        if connection.sock is not None:
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
