@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -116,7 +115,7 @@ def chromium() -> str | None:
 
 
 @pytest.fixture
-def asked(site: Path) -> Iterator[tuple[list[str], list[str], list[int]]]:
+def asked(site: Path) -> tuple[list[str], list[str], list[int]]:
     """Every page opened in a real browser at a phone's width: what was asked for, what went wrong, pixels too wide."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: uv run --group browser")
     program = chromium()
@@ -136,7 +135,7 @@ def asked(site: Path) -> Iterator[tuple[list[str], list[str], list[int]]]:
                 page.wait_for_timeout(100)
                 wide.append(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
         browser.close()
-    yield requests, errors, wide
+    return requests, errors, wide
 
 
 @pytest.mark.browser

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from click.shell_completion import CompletionItem
+
     from csflow.app import Csflow
+    from csflow.installed import Entry
 
 # name → (module:attribute, one line for --help). A command stands here only when it works.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -41,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("csflow.cli.reading:explain", "Say why a customer is where it is."),
     "history": ("csflow.cli.reading:history", "Tell what happened to a customer or a case."),
     "doctor": ("csflow.cli.doctor:doctor", "Say what is wrong, and what to do about it."),
+    "completion": ("csflow.cli.completion:completion", "Print what makes a shell complete csflow's words."),
+    "plugins": ("csflow.cli.plugins:plugins", "List the plugins and what went wrong with them; begin a new one."),
     "db": ("csflow.cli.upkeep:db", "Look after the database."),
     "measure": ("csflow.cli.engine:measure", "Compute the metrics."),
     "advance": ("csflow.cli.engine:advance", "Move every case that is to move."),
@@ -57,8 +63,9 @@ GARBAGE = 50_000
 class Here:
     """What the options before the command say: which project, which database. Opens the project when asked."""
 
-    def __init__(self, project: Path | None, database: str | None) -> None:
+    def __init__(self, project: Path | None, database: str | None, *, trace_hooks: bool = False) -> None:
         self.project, self.database = project, database
+        self._trace = partial(click.echo, err=True) if trace_hooks else None
 
     def folder(self, named: Path | None = None) -> Path:
         """The project's folder: named, from --project, or found from the current folder upwards."""
@@ -71,7 +78,7 @@ class Here:
         """The project, opened; it is closed when the command ends."""
         from csflow.app import Csflow  # noqa: PLC0415  # SQLAlchemy comes with it
 
-        app = Csflow(self.folder(named), database=self.database)
+        app = Csflow(self.folder(named), database=self.database, trace=self._trace)
         click.get_current_context().call_on_close(app.close)
         return app
 
@@ -80,13 +87,13 @@ class LazyGroup(click.Group):
     """A group that imports a command when it is called, and one place for errors and exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """The names of the table, in its order."""
-        return list(COMMANDS)
+        """The names of the table, in its order, then those that installed packages bring."""
+        return [*COMMANDS, *_brought()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return the command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
-            return None
+            return _load(cmd_name)
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
@@ -95,18 +102,31 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The called command; for an unknown one the nearest name is told."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and args[0] not in _brought():
             from difflib import get_close_matches  # noqa: PLC0415  # only a mistake needs it
 
-            near = get_close_matches(args[0], COMMANDS, n=1)
+            near = get_close_matches(args[0], [*COMMANDS, *_brought()], n=1)
             hint = f": did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"no command '{args[0]}'{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands of the table that begin so, without importing them; and the options before a command."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  # only a shell that completes needs it
+
+        lines = {name: line for name, (_, line) in COMMANDS.items()}
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=lines.get(name)) for name in names]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        brought = _brought()
+        if brought:
+            with formatter.section("Commands of installed packages"):
+                formatter.write_dl([(name, ", ".join(e.package for e in found)) for name, found in brought.items()])
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run, and end the process with the exit code; a command may return its own (decisions, 27)."""
@@ -118,6 +138,43 @@ class LazyGroup(click.Group):
         finally:
             sys.unraisablehook = before
         sys.exit(code)
+
+
+def _brought() -> dict[str, list[Entry]]:
+    """Commands of installed packages, from the cache: name → who brings one of that name."""
+    from csflow.installed import COMMANDS as GROUP  # noqa: PLC0415
+    from csflow.installed import installed  # noqa: PLC0415
+
+    found: dict[str, list[Entry]] = {}
+    for entry in installed(GROUP):
+        if entry.name not in COMMANDS:  # csflow's own stay what they are
+            found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def _load(name: str) -> click.Command | None:
+    """Import the command that a package brings; a ClickException of one line where it cannot be used."""
+    found = _brought().get(name)
+    if found is None:
+        return None
+    if len(found) > 1:
+        both = " and by ".join(entry.package for entry in found)
+        raise click.UsageError(f"command '{name}' is brought by {both}: uninstall one of them")
+    from csflow.hookspecs import attempt  # noqa: PLC0415  # pluggy comes with it
+    from csflow.plugins import load_entry  # noqa: PLC0415
+
+    command, reason = attempt(load_entry, found[0])
+    if reason is None and not isinstance(command, click.Command):
+        reason = f"{found[0].value} is no click command"
+    if reason is not None:
+        raise PluginFailedError(f"command '{name}' of {found[0].package} cannot be used: {reason}")
+    return command
+
+
+class PluginFailedError(click.ClickException):
+    """A package's command cannot be imported."""
+
+    exit_code = 6
 
 
 def _guarded(run: Any) -> int:
@@ -205,10 +262,11 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> No
     envvar="CSFLOW_DATABASE",
     help="The database; else what the project says, else csflow.db in its folder.  [env: CSFLOW_DATABASE]",
 )
+@click.option("--trace-hooks", is_flag=True, help="Tell every call of a plugin, and what came of it, on stderr.")
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version and exit."
 )
 @click.pass_context
-def main(ctx: click.Context, project: Path | None, database: str | None) -> None:
+def main(ctx: click.Context, project: Path | None, database: str | None, trace_hooks: bool) -> None:
     """Customer success as code: lifecycles in YAML drive every customer from signing to renewal."""
-    ctx.obj = Here(project, database)
+    ctx.obj = Here(project, database, trace_hooks=trace_hooks)
