@@ -191,6 +191,17 @@ class Csflow:
         means = Means(notifiers, effects, os.environ)
         return deliver(self.store, self.definition, means, request, tell=tell)
 
+    def list_plugins(self) -> list[dict[str, Any]]:
+        """Every plugin: name, version, origin, hooks, what it provides, whether it is off, its failures."""
+        from csflow.plugins import listed
+        from csflow.services.plugin_health import plugin_failures
+
+        with self.store.reading() as connection:
+            before = plugin_failures(connection)
+        for one in before:
+            one["at"] = self.zone.text(one["at"])
+        return listed(self.plugins, before, self.definition.tree.get("plugins_off") or ())
+
     def import_from(self, name: str, **said: Any) -> Summary:
         """Import what a plugin reads for a mapping that says ``uses:``. PluginError where it fails."""
         from csflow.plugins import provided

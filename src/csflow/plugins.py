@@ -426,3 +426,33 @@ class MovesTold:
         for failure in tell_moves(self._manager, moves):
             if failure not in self.failures:
                 self.failures.append(failure)
+
+
+def listed(manager: Manager, before: Iterable[Mapping[str, Any]], off: Iterable[str]) -> list[dict[str, Any]]:
+    """Every plugin as people and scripts read it; ``before``: what was kept of failures of earlier runs."""
+    brought: dict[str, dict[str, list[str]]] = {}
+    for hook in NOUNS:
+        for name, (plugin, _) in provided(manager, hook).items():
+            brought.setdefault(plugin, {}).setdefault(hook, []).append(name)
+    providers(manager)
+    now = [
+        (one.plugin, {"hook": one.hook, "error": one.reason, "at": None, "current": True}) for one in manager.failures
+    ]
+    told = {(plugin, one["hook"]) for plugin, one in now}
+    then = [
+        (one["plugin"], {"hook": one["hook"], "error": one["reason"], "at": one["at"], "current": one["current"]})
+        for one in before
+        if (one["plugin"], one["hook"]) not in told
+    ]
+    rows = []
+    for name in dict.fromkeys([*manager.origins, *(plugin for plugin, _ in (*now, *then)), *off]):
+        origin = manager.origins.get(name, Origin("unknown", "not there", ""))
+        plugin = manager.get_plugin(name)
+        rows.append(
+            {
+                "name": name, "version": origin.version, "origin": origin.kind, "place": origin.place,
+                "hooks": manager.hooks_of(plugin) if plugin is not None else [], "provides": brought.get(name, {}),
+                "off": name in set(off), "failures": [one for plugin_name, one in (*now, *then) if plugin_name == name],
+            }
+        )  # fmt: skip
+    return rows
