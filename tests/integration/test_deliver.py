@@ -355,7 +355,7 @@ def test_a_notifier_that_is_down_is_not_asked_for_each_of_a_thousand_messages(of
 def test_no_secret_of_the_environment_and_no_address_stands_in_an_error(office):
     office.customers(1)
     office.say("mail")
-    secret = "hunter2-very-secret"
+    secret = "hunter2-very-secret"  # noqa: S105
     means = office.means(
         mail=lambda m: (_ for _ in ()).throw(RuntimeError(f"{secret} {m.recipient.address} {m.recipient.name}"))
     )

@@ -16,7 +16,7 @@ from csflow.builtin import mail
 from csflow.hookspecs import Message, Recipient, RetryLater, Undeliverable
 
 TLS = Path(__file__).parent / "tls"
-PASSWORD = "p@ss wörd"
+PASSWORD = "p@ss wörd"  # noqa: S105
 
 
 def message(to: str | None = "li@example.com", **more) -> Message:
