@@ -190,13 +190,7 @@ usage = Table(
     Column("count", Real),
     Column("seconds", Real),
     Column("users", Real),
-    Index(
-        "uq_usage_ref",
-        "source",
-        "ref",
-        unique=True,
-        sqlite_where=Column("ref", Word).isnot(None),
-    ),
+    Index("uq_usage_ref", "source", "ref", unique=True, sqlite_where=Column("ref", Word).isnot(None)),
     Index(
         "uq_usage_natural",
         "customer",
@@ -397,14 +391,7 @@ case = Table(
     Column("version", Integer, nullable=False),
     Column("definition", Word, nullable=False),
     UniqueConstraint("flow", "subject", "number"),
-    Index(
-        "uq_case_open",
-        "flow",
-        "subject",
-        "key",
-        unique=True,
-        sqlite_where=Column("ended", Word).is_(None),
-    ),
+    Index("uq_case_open", "flow", "subject", "key", unique=True, sqlite_where=Column("ended", Word).is_(None)),
     Index("ix_case_stage", "flow", "stage", "subject", "customer", "stay", "version"),  # all that most questions read
     Index(None, "customer", "flow", "opened_at"),
     Index(None, "opened_at"),
@@ -455,11 +442,7 @@ deadline = Table(
     Column("stopped", Big),  # since when it stands still
     Column("rest", Big),  # what is left while it stands still: microseconds (of working time where it counts that)
     Column("dropped", Integer, nullable=False, server_default="0"),
-    Index(
-        "ix_deadline_due",
-        "due",
-        sqlite_where=text("missed IS NULL AND met IS NULL AND dropped = 0"),
-    ),
+    Index("ix_deadline_due", "due", sqlite_where=text("missed IS NULL AND met IS NULL AND dropped = 0")),
     **CLUSTERED,
 )
 
@@ -498,13 +481,7 @@ task = Table(
     Column("asker", Word),  # who asked for the approval
     Column("comment", Word),  # said when it was done: personal text, which history never holds
     UniqueConstraint("case", "name", "number"),
-    Index(
-        "uq_task_open",
-        "case",
-        "name",
-        unique=True,
-        sqlite_where=Column("done_at", Big).is_(None),
-    ),
+    Index("uq_task_open", "case", "name", unique=True, sqlite_where=Column("done_at", Big).is_(None)),
     Index(None, "role", "due"),
     **STRICT,
 )
@@ -539,11 +516,7 @@ inbox = Table(  # triggers that were imported or said by effects: handled by the
     Column("handled", Big),
     Column("refused", Word),
     UniqueConstraint("source", "ref", "name", "at"),
-    Index(
-        "ix_inbox_pending",
-        "at",
-        sqlite_where=Column("handled", Big).is_(None),
-    ),
+    Index("ix_inbox_pending", "at", sqlite_where=Column("handled", Big).is_(None)),
     **STRICT,
 )
 
