@@ -64,6 +64,9 @@ def state_of(connection: Connection, kinds: dict[str, str], metrics: dict[str, s
             "select name, flow, kind, subject, case_key, stage, at, actor, fields, ref, refused, handled from inbox"
         )
     ]
+    found["assignment"] = [
+        (keys["customer"][row[0]], *row[1:]) for row in rows("select customer, role, person, word from assignment")
+    ]
     found["customer"] = [
         (*row[:4], keys["contract"].get(row[4]), *row[5:])
         for row in rows(

@@ -7,7 +7,7 @@ killed leaves each customer at the border of a hop, and the next pass goes on fr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.flow.machine import FlowMachine
-from csflow.services import deadlines, effects, moving, triggers
+from csflow.services import assigning, deadlines, effects, moving, triggers
 from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.distinct import Distinct
@@ -26,7 +26,7 @@ from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
 from csflow.store.insertion import among, insert_into
 from csflow.store.locking import pass_lock
-from csflow.store.names import subject_names
+from csflow.store.names import customer_ids, subject_names
 from csflow.store.opening import Store
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, last_pass, touch
@@ -179,7 +179,12 @@ class _Pass:
             changed = adopt(connection, view, request) or changed
             self.withheld = self.withheld or last is None
             if request.subjects:
-                self.customers = _customers(connection, request.subjects)
+                self.customers = customer_ids(connection, request.subjects)
+            everyone = request.full or last is None or changed or request.now < last
+            assigning.fill_at_start(
+                connection, view, self.session.kept,
+                actor=request.actor, customers=self.customers, everyone=everyone,
+            )  # fmt: skip
             row = {
                 "verb": "pass",
                 "as_of": request.now,
@@ -196,7 +201,7 @@ class _Pass:
             with self.session.chunk() as connection:
                 work = Work(connection, view, self.machines, request.actor, request.recorded, self.withheld)
                 redate(work, late[start : start + CHUNK])
-        return request.full or last is None or changed or request.now < last
+        return everyone
 
     def _end(self) -> None:
         with self.session.chunk() as connection:
@@ -267,6 +272,9 @@ class _Pass:
             words = [word for word in words if asker.border is None or word.owner < asker.border]
             talking = {word.owner for word in words}
             rules = [hit for hit in hits if hit.owner not in talking or hit.kind in ("opening", "rearm")]
+            if self.request.limit is None:
+                known = (self.session.chunk, view, self.session.kept)
+                assigning.fill_for_openings(*known, actor=self.request.actor, hits=rules)
             wrote = self._write(view, rules) or wrote
             wrote = self._hear(view, words, scope) or wrote
             if asker.border is None:
@@ -548,7 +556,7 @@ class _Application:
             wanted.append(
                 {
                     "flow": flow, "subject": hit.row.subject, "key": key, "at": work.view.now, "place": opening.place,
-                    "customer": hit.owner if flow.subject in ("customer", "contract", "contact") else None,
+                    "customer": hit.owner if flow.subject in assigning.OF_CUSTOMERS else None,
                     "because": because, "fields": values, "stage": opening.to,
                 }
             )  # fmt: skip
@@ -586,14 +594,3 @@ def _whose(connection: Connection, definition: Definition, owner: tuple[int, lis
             key = subject_names(connection, definition.flows[found.flow].subject, [found.subject]).get(found.subject)
             return f"{found.flow}/{key}/{found.number}"
     return f"{kind} {subject_names(connection, kind, [id_]).get(id_)}"
-
-
-def _customers(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:
-    wanted = sorted(set(keys))
-    found = dict(
-        connection.execute(select(t.customer.c.key, t.customer.c.id).where(t.customer.c.key.in_(wanted))).all()
-    )
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        raise UsageError(f"no customer '{missing[0]}'")
-    return tuple(sorted(found.values()))

@@ -168,7 +168,7 @@ def _assign(work: Work, meant: Meant, role: str, person: str) -> None:
         work.connection.execute(delete(t.assignment).where(*mine))
     else:
         statement = insert_into(work.connection, t.assignment).values(customer=meant.id, role=role, person=new)
-        changed = {"person": statement.excluded.person}
+        changed = {"person": statement.excluded.person, "word": None}  # people decided: csflow leaves it alone
         work.connection.execute(statement.on_conflict_do_update(index_elements=["customer", "role"], set_=changed))
     cases = select(t.case.c.id).where(t.case.c.customer == meant.id)
     k = t.task.c

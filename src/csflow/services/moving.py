@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select
 from csflow.errors import RefusedError
 from csflow.flow.definition import Effect, Flow, Milestone, Transition
 from csflow.services import deadlines
+from csflow.services.assigning import automatic, fill_for_cases
 from csflow.services.work import CaseRow, Due, Work
 from csflow.store import tables as t
 from csflow.store.questions import values_of
@@ -203,6 +204,7 @@ def _insert(work: Work, rows: list[CaseRow], wanted: list[dict[str, Any]]) -> No
         row.old_version = row.version
         work.rows[id_] = row
     work.know(rows)
+    _give_owners(work, rows)
     for row, want in zip(rows, wanted, strict=True):
         at, flow = want["at"], want["flow"]
         seq = work.log(
@@ -222,6 +224,16 @@ def _insert(work: Work, rows: list[CaseRow], wanted: list[dict[str, Any]]) -> No
         happen(work, row, (*flow.do, *stage.do), at, seq)
         _repeat(work, row, stage.do, at)
     settle(work, rows)
+
+
+def _give_owners(work: Work, rows: list[CaseRow]) -> None:
+    """Roles that say how they are filled are filled before anything happens to the cases."""
+    roles = automatic(work.view.definition)
+    lacking = {row.customer for row in rows if any((row.customer, role.name) not in work.owners for role in roles)}
+    customers = sorted(customer for customer in lacking if customer is not None)
+    if roles and customers:
+        found = fill_for_cases(work.connection, work.view, actor=work.actor, customers=customers)
+        work.owners.update({key: person for key, person in found.items() if person is not None})
 
 
 def settle(work: Work, rows: list[CaseRow]) -> None:

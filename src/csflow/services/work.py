@@ -181,7 +181,8 @@ class Work:
                 self.keys.update({(kind, id_): key for id_, key in named.items()})
         customers = sorted(by_kind["customer"])
         if customers:
-            found = self.connection.execute(select(t.assignment).where(among(t.assignment.c.customer, customers)))
+            a = t.assignment.c
+            found = self.connection.execute(select(a.customer, a.role, a.person).where(among(a.customer, customers)))
             self.owners.update({(customer, role): person for customer, role, person in found})
 
     def know_subjects(self, words: Iterable[Any]) -> None:

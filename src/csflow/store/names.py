@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from csflow.errors import UsageError
 from csflow.store import tables as t
 from csflow.store.insertion import among, insert_into
 from csflow.store.tables import name
@@ -50,3 +51,13 @@ def subject_names(connection: Connection, kind: str, ids: Iterable[int]) -> dict
     table: Any = getattr(t, kind)
     wanted = select(table.c.id, subject_name(kind, table)).where(among(table.c.id, sorted(set(ids))))
     return dict(connection.execute(wanted).all())
+
+
+def customer_ids(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:
+    """The numbers of these customers, in order. UsageError for an id that there is not."""
+    c, wanted = t.customer.c, sorted(set(keys))
+    found = dict(connection.execute(select(c.key, c.id).where(c.key.in_(wanted))).all())
+    missing = [key for key in wanted if key not in found]
+    if missing:
+        raise UsageError(f"no customer '{missing[0]}'")
+    return tuple(sorted(found.values()))

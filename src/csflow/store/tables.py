@@ -155,6 +155,7 @@ assignment = Table(  # who fills a role for a customer
     Column("customer", Big, ForeignKey("customer.id"), primary_key=True),
     Column("role", Word, primary_key=True),
     Column("person", Word, nullable=False),
+    Column("word", Word),  # csflow chose: the word of `by:` then ('' without one); null = people decided
     **CLUSTERED,
 )
 

@@ -373,6 +373,7 @@ def _usage_log() -> None:
 def _assignment() -> None:
     op.create_table("assignment", sa.Column("customer", Big, nullable=False),
         sa.Column("role", Word, nullable=False), sa.Column("person", Word, nullable=False),
+        sa.Column("word", Word, nullable=True),
         sa.ForeignKeyConstraint(["customer"], ["customer.id"], name=op.f("fk_assignment_customer")),
         sa.PrimaryKeyConstraint("customer", "role", name=op.f("pk_assignment")), sqlite_strict=True,
         sqlite_with_rowid=False)
