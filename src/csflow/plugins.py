@@ -447,11 +447,11 @@ def listed(manager: Manager, before: Iterable[Mapping[str, Any]], off: Iterable[
     rows = []
     for name in dict.fromkeys([*manager.origins, *(plugin for plugin, _ in (*now, *then)), *off]):
         origin = manager.origins.get(name, Origin("unknown", "not there", ""))
-        plugin = manager.get_plugin(name)
+        there = manager.get_plugin(name)
         rows.append(
             {
                 "name": name, "version": origin.version, "origin": origin.kind, "place": origin.place,
-                "hooks": manager.hooks_of(plugin) if plugin is not None else [], "provides": brought.get(name, {}),
+                "hooks": manager.hooks_of(there) if there is not None else [], "provides": brought.get(name, {}),
                 "off": name in set(off), "failures": [one for plugin_name, one in (*now, *then) if plugin_name == name],
             }
         )  # fmt: skip

@@ -168,7 +168,7 @@ def _load(name: str) -> click.Command | None:
         reason = f"{found[0].value} is no click command"
     if reason is not None:
         raise PluginFailedError(f"command '{name}' of {found[0].package} cannot be used: {reason}")
-    return command
+    return command  # type: ignore[no-any-return]  # it was looked at above
 
 
 class PluginFailedError(click.ClickException):

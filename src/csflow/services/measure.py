@@ -40,6 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from csflow.errors import StoreError
 from csflow.flow.definition import Definition, Metric
 from csflow.flow.nodes import Ago, Condition
 from csflow.flow.types import WORDS
@@ -111,7 +112,7 @@ def measure(
         try:
             with store.writing() as connection:
                 _one(connection, view, metric, providers, outcome, full=full or backwards, kept=store.kept)
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except (SQLAlchemyError, sqlite3.Error, StoreError) as error:  # a lost database is told by the next one
             provider = providers.get(metric.uses or "")
             if provider is None or provider.plugin == BUILT_IN:
                 raise
