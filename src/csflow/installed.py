@@ -57,9 +57,9 @@ def installed(group: str, *, cache: Path | None = None) -> list[Entry]:
 def places(more: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
     """A name for what can be imported now: other folders, packages put in or out, other files, give another."""
     seen = [str(_FORM), sys.prefix, *more]
-    for place in (*sys.path, *map(str, files)):
+    for place in (*filter(None, sys.path), *map(str, files)):  # "" is where one stands: its date changes with any file
         with suppress(OSError):
-            status = Path(place or ".").stat()
+            status = Path(place).stat()
             seen.append(f"{place} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(seen).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
