@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
-WEEKS = 20
+WEEKS = 104
+FORTNIGHTS = 52  # weeks lived two at a time: each pass of the first year sees two weeks of data
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
@@ -63,6 +64,7 @@ WORDS_SAID = {  # (flow, stage) → weeks in the stage before somebody says the 
 OFFERS = {  # (flow, stage) → what a colleague writes into the case after a week
     ("renewal", "prepare"): {"goals": "a third of all bookings online", "forecast": "safe"},
     ("renewal", "offer"): {"discount": "5%"},
+    ("churn_warning", "open"): {"finding": "the owner was away, the desk had no time"},
 }
 FILLED = {  # the files of what is said and the fields in each, as `imports.yaml` reads them
     "words": (
@@ -95,9 +97,11 @@ class Clinic:
     terms: int = 0
     gone: int | None = None  # the week it stops for good
     away: range = field(default_factory=lambda: range(0))  # weeks without use that pass
+    fades: int = 0  # weeks of full use before a fading clinic uses less and less
     size: int = 1
     renews_at: int = 0  # days before the end that it signs again
     before: int = 0  # days its first contract has run already when it joins
+    left: bool = False  # its case stands in `churned`
     said: set[str] = field(default_factory=set)
 
     def use(self, week: int) -> float:
@@ -107,13 +111,14 @@ class Clinic:
             return 0.0
         grown = min(1.0, 0.55 + age / 10) * KINDS[self.kind][2]
         if self.kind == "fading":
-            return max(0.0, grown * (1.0 - max(0, age - 8) / 12))
+            return max(0.0, grown * (1.0 - max(0, age - self.fades) / 12))
         return grown
 
 
-def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]:
-    """Twenty weeks of ``customers`` clinics: each week's last day, its rows by file name, and what colleagues do.
+def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list[Case] | None, None]:
+    """Two years of ``customers`` clinics: the last day, the rows by file name, and what colleagues do.
 
+    In the first year two weeks at a time, then each week; it ends with week ``until``.
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
     dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. What is said and
@@ -123,9 +128,10 @@ def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]
     clinics = [_clinic(chance, number, customers) for number in range(customers)]
     by_id = {clinic.id: clinic for clinic in clinics}
     open_cases: list[Case] = []
-    for week in range(WEEKS):
+    files: dict[str, Rows] = defaultdict(list)
+    acts: Rows = []
+    for week in range(until):
         monday = BEGIN + timedelta(weeks=week)
-        files: dict[str, Rows] = defaultdict(list)
         if week == 0:
             files["features.csv"] = [
                 {"feature": name, "title": title, "core": str(core).lower(), "sold_with": ""}
@@ -135,18 +141,20 @@ def weeks(seed: int, customers: int) -> Generator[Week, list[Case] | None, None]
             if week >= clinic.joins:
                 _live(chance, clinic, week, monday, files)
                 _speak(chance, clinic, week, monday, files)
-        acts: Rows = []
         for case in open_cases:
             acts += _work(chance, case)
             _answer(chance, by_id[case["customer"]], case, monday, files)
-        open_cases = (yield monday + timedelta(days=6), dict(files), acts) or []
+        open_cases = []
+        if week >= FORTNIGHTS or week % 2 == 1 or week + 1 == until:
+            open_cases = (yield monday + timedelta(days=6), dict(files), acts) or []
+            files, acts = defaultdict(list), []
 
 
 def _clinic(chance: random.Random, number: int, customers: int) -> Clinic:
     kind = chance.choices(list(KINDS), [share for share, _, _ in KINDS.values()])[0]
     if number < len(KINDS):  # a small population, too, has one of each
         kind = list(KINDS)[number]
-    # Half have been customers for up to ten months when the demo begins, the others come evenly until near the end.
+    # Half have been customers for up to ten months when the demo begins, the others come evenly until near its end.
     old = number * 2 < customers or number < len(KINDS)
     joins = chance.randrange(2) if old else chance.randrange(2, WEEKS - 4)
     chain = chance.random() < 0.15
@@ -154,12 +162,13 @@ def _clinic(chance: random.Random, number: int, customers: int) -> Clinic:
     clinic = Clinic(f"G-{number + 1:04}", number, kind, joins, chain, amount, size=2 if chain else 1)
     clinic.renews_at = chance.randrange(12, 70)
     clinic.before = chance.randrange(20, 320) if old else 0
+    clinic.fades = chance.randrange(8, 56)
     if kind == "leaving":
-        clinic.gone = joins + chance.randrange(5, 18)
+        clinic.gone = joins + chance.randrange(5, 70)
     elif kind == "closing":
-        clinic.gone = joins + chance.randrange(8, 20)
+        clinic.gone = joins + chance.randrange(8, 80)
     elif kind in {"pausing", "late"}:
-        begin = joins + chance.randrange(8, 16)
+        begin = joins + chance.randrange(8, 60)
         clinic.away = range(begin, begin + 9)
     return clinic
 
@@ -241,7 +250,7 @@ def _use(chance: random.Random, clinic: Clinic, week: int, monday: date, files: 
 
 def _speak(chance: random.Random, clinic: Clinic, week: int, monday: date, files: Files) -> None:
     """What a clinic says without being asked: questions, wishes, complaints, that it pauses, that it leaves."""
-    if clinic.gone is not None and week > clinic.gone:
+    if clinic.left or (clinic.gone is not None and week > clinic.gone):
         return
     if clinic.gone == week and clinic.kind == "leaving":
         _say(clinic, "lifecycle", "cancel", monday, files, cause=chance.choice(["price", "value", "service"]))
@@ -271,8 +280,10 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
         cause = "closed" if clinic.kind == "closing" else "value"
         _say(clinic, flow, "lost", monday, files, cause=cause)
         return
+    if flow == "lifecycle":
+        clinic.left = stage == "churned"
     if (flow, stage) == ("lifecycle", "churned"):
-        if clinic.kind in {"fading", "light"} and case["weeks"] == 8:
+        if clinic.kind in {"fading", "light"} and case["weeks"] in {8, 9}:
             _come_back(clinic, name, monday, files)
         return
     waits, word, fields = WORDS_SAID.get((flow, stage), (0, "", {}))

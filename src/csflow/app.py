@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, Problem, UsageError
-from csflow.flow.files import CACHE, POPULATION_FILE, PROJECT_FILE
+from csflow.flow.files import CACHE, GENERATED, POPULATION_FILE, PROJECT_FILE
 from csflow.flow.loader import Loaded, Packs, Surroundings, folders_of, load, load_cached, project_folders
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from csflow.services.book import Asked
     from csflow.services.customers import Done, Said
     from csflow.services.deliver import Delivered, Handing
-    from csflow.services.demo import Lived, Population
+    from csflow.services.demo import Heard, Lived, Population
     from csflow.services.importing import Summary
     from csflow.services.outbox import Filter
     from csflow.services.run import Ran
@@ -254,11 +254,23 @@ class Csflow:
 
         return history(self.store, self.definition, target, now, flow=flow, limit=limit, verbose=verbose)
 
-    def live(self, population: Population, tell: Callable[[int], None]) -> Lived:
-        """Let a generated population live through its weeks; ``tell`` hears how many have passed."""
+    def live(self, population: Population, tell: Heard) -> Lived:
+        """Let a generated population live through its weeks; ``tell`` hears of weeks and messages."""
         from csflow.services.demo import DATA, live
 
         return live(self.store, self.definition, self.providers, population, data=self.project / DATA, tell=tell)
+
+    def page(self, file: Path, now: Instant, *, language: str | None = None) -> list[str]:
+        """Write the project's page; what of it could not be made, a line each."""
+        from csflow.plugins import callables
+        from csflow.services.page_html import write_page
+
+        note = self.project / GENERATED
+        return write_page(
+            file, self.store, self.definition, now, language=language,
+            sections=callables(self.plugins, "csflow_sections"),
+            note=note.read_text("utf-8").strip() if note.is_file() else None,
+        )  # fmt: skip
 
     def _manager(self, folders: Iterable[Path], off: Iterable[str] | None) -> Manager:
         from csflow.builtin import console, file, mail, usage, webhook
@@ -415,7 +427,7 @@ def project_at(folder: Path) -> Path:
     return folder.resolve()
 
 
-def population_in(folder: Path, *, seed: int, customers: int) -> Population:
+def population_in(folder: Path, *, seed: int, customers: int, weeks: int | None = None) -> Population:
     """The generated population that a project or pack brings. UsageError where it has none, or a wrong one."""
     from csflow.plugins import import_file
     from csflow.services.demo import population_of
@@ -423,7 +435,7 @@ def population_in(folder: Path, *, seed: int, customers: int) -> Population:
     path = folder / POPULATION_FILE
     if not path.is_file():
         raise UsageError(f"{path}: there is no population to generate")
-    return population_of(import_file(path), seed=seed, customers=customers)
+    return population_of(import_file(path), seed=seed, customers=customers, weeks=weeks)
 
 
 def shipped_packs() -> dict[str, Path]:

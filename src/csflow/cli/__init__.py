@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # name → (module:attribute, one line for --help). A command stands here only when it works.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("csflow.cli.demo:demo", "Make a project with generated customers and let it live twenty weeks."),
+    "demo": ("csflow.cli.demo:demo", "Make a project with generated customers and let it live two years."),
     "init": ("csflow.cli.project:init", "Make a folder with a project that works."),
     "validate": ("csflow.cli.project:validate", "Check the project's YAML and say all that is wrong."),
     "schema": ("csflow.cli.project:schema", "Print the JSON Schema of the YAML, for editors."),
@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "task": ("csflow.cli.acting:task", "List tasks, do them, put them off, hand them over."),
     "status": ("csflow.cli.reading:status", "Show where all cases stand, and who is stuck."),
     "book": ("csflow.cli.book:book", "Show figures of any set of customers over a period."),
+    "page": ("csflow.cli.page:page", "Write one HTML page: where all stands, what is overdue."),
     "explain": ("csflow.cli.reading:explain", "Say why a customer is where it is."),
     "history": ("csflow.cli.reading:history", "Tell what happened to a customer or a case."),
     "doctor": ("csflow.cli.doctor:doctor", "Say what is wrong, and what to do about it."),

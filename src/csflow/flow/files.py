@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 PROJECT_FILE = "csflow.yaml"
 CACHE = Path(".csflow", "cache")  # beside the project file: what can be made anew at any time
 POPULATION_FILE = "population.py"  # who lives in a project's demo: read by `demo` alone, no plugin
+GENERATED = "GENERATED.txt"  # stands in a demo's folder, and says that all in it is invented
 
 
 def project_files(folder: Path) -> Iterator[Path]:

@@ -1,10 +1,10 @@
 """A project that fills itself: a made-up population lives through virtual weeks, each imported, measured, advanced.
 
 Who lives there is the project's own business: `population.py` beside a `csflow.yaml` has a generator
-``weeks(seed, customers)``. It yields (last day of the week, {file: rows}, acts) and is sent the cases as they stand
-after the week's pass, so that its people can answer them. An act is what a colleague does at the keyboard: a task done
-(``case``, ``task``, ``by``) or fields filled (``case``, ``fields``, ``by``). ``WEEKS`` says how many weeks there are,
-``NOTE`` that all of it is invented.
+``weeks(seed, customers, until)``. It yields (last day of a week, {file: rows}, acts) and is sent the cases as they
+stand after the pass at that day's end, so that its people can answer them. An act is what a colleague does at the
+keyboard: a task done (``case``, ``task``, ``by``) or fields filled (``case``, ``fields``, ``by``). ``BEGIN`` is the
+first day, ``WEEKS`` how many weeks there are, ``NOTE`` that all of it is invented.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -23,23 +23,27 @@ from sqlalchemy import case, event, exists, func, literal, select
 
 from csflow.errors import RefusedError, UsageError
 from csflow.flow.definition import Definition
-from csflow.flow.files import POPULATION_FILE, PROJECT_FILE
-from csflow.hookspecs import Provider
+from csflow.flow.files import GENERATED, POPULATION_FILE, PROJECT_FILE
+from csflow.hookspecs import Provider, Recipient
 from csflow.services.acting import Act, acting, fill_case, load_cases
 from csflow.services.advance import Request
 from csflow.services.effects import perform
 from csflow.services.importing import files_of, import_file
+from csflow.services.messages import expressions_of
+from csflow.services.messages_filling import Filling
 from csflow.services.run import run
 from csflow.services.tasking import Answer, end_task
 from csflow.store import tables as t
 from csflow.store.opening import Store
 from csflow.values import Instant, Zone, day
 
-MARK = "GENERATED.txt"  # stands in a demo's folder: what has it may be overwritten
+MARK = GENERATED
 DATA = "data"
+PAGE = "page.html"
+NEWEST = 3  # messages shown for a month
 DATABASE = "csflow.db"
 _LEFT_BY_SQLITE = ("", "-wal", "-shm", ".lock", ".lock.json")
-OWN = (DATA, ".csflow", PROJECT_FILE, POPULATION_FILE, *(f"{DATABASE}{end}" for end in _LEFT_BY_SQLITE), MARK)
+OWN = (DATA, ".csflow", PROJECT_FILE, POPULATION_FILE, PAGE, *(f"{DATABASE}{end}" for end in _LEFT_BY_SQLITE), MARK)
 WEEK_US = 7 * 86_400_000_000
 
 Rows = list[dict[str, Any]]
@@ -48,15 +52,24 @@ Weeks = Generator[tuple[date, dict[str, Rows], Rows], Rows | None, None]
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Who lives in the demo: ``weeks`` gives (day, {file: rows}) and hears of the cases; ``number`` of weeks."""
+    """Who lives in the demo: ``weeks`` gives (day, {file: rows}, acts) and hears of the cases; ``number`` of weeks."""
 
     weeks: Weeks
     number: int
     note: str
+    begin: date
 
-    def until(self, week: int | None) -> Population:
-        """The same population, whose time ends after this many weeks."""
-        return self if week is None else replace(self, number=min(week, self.number))
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The messages of a month: how many were written, and the newest of them as (day, to whom, title)."""
+
+    name: str
+    number: int
+    newest: tuple[tuple[str, str, str], ...]
+
+
+Heard = Callable[[int, Month | None], None]  # the weeks that have passed, and the messages of a month that is over
 
 
 @dataclass(slots=True)
@@ -64,6 +77,7 @@ class Lived:
     """What the weeks were: rows imported and refused, entries of all passes by kind, words and cases that failed."""
 
     weeks: int = 0
+    passes: int = 0
     rows: int = 0
     rejected: int = 0
     until: Instant = 0
@@ -99,12 +113,16 @@ def clear(folder: Path, *, force: bool) -> None:
         )
 
 
-def population_of(module: ModuleType, *, seed: int, customers: int) -> Population:
-    """The population that a module of a project describes. UsageError when something is missing in it."""
-    for name in ("weeks", "WEEKS", "NOTE"):
+def population_of(module: ModuleType, *, seed: int, customers: int, weeks: int | None = None) -> Population:
+    """The population that a module of a project describes, for all its weeks or the first few.
+
+    UsageError when something is missing in it.
+    """
+    for name in ("weeks", "BEGIN", "WEEKS", "NOTE"):
         if not hasattr(module, name):
             raise UsageError(f"{module.__file__}: it needs {name}")
-    return Population(module.weeks(seed, customers), int(module.WEEKS), str(module.NOTE))
+    number = min(weeks or module.WEEKS, int(module.WEEKS))
+    return Population(module.weeks(seed, customers, number), number, str(module.NOTE), module.BEGIN)
 
 
 def live(
@@ -114,29 +132,55 @@ def live(
     population: Population,
     *,
     data: Path,
-    tell: Callable[[int], None],
+    tell: Heard,
 ) -> Lived:
     """Let every week happen: its files are written and imported, then measure and advance at its end."""
     _hurry(store)
+    seen, before = 0, population.begin
     zone, lived = Zone(definition.zone), Lived()
     cases: Rows | None = None
     numbers: dict[str, int] = {}
-    while lived.weeks < population.number:
+    while True:
         try:
             last, files, acts = population.weeks.send(cases)
         except StopIteration:
             break
         now = zone.end_of(day(last))
+        if last.month != before.month:
+            month, seen = _month(store, definition, f"{before:%Y-%m}", seen)
+            tell(lived.weeks, month)
+        before = last
         _import(store, definition, _write(data / last.isoformat(), files), now, lived)
         _act(store, definition, [(numbers[one["case"]], one) for one in acts], now, lived)
         request = Request(now, "demo", now)
         ran = run(store, definition, providers, request=request, tell=_counting(lived))
         lived.failed += [*ran.measured.failed, *(ran.outcome.failed if ran.outcome else [])]
         cases, numbers = _cases(store, definition, now)
-        lived.weeks += 1
+        lived.weeks, lived.passes = (last - population.begin).days // 7 + 1, lived.passes + 1
         lived.until = now
-        tell(lived.weeks)
+        tell(lived.weeks, None)
+    tell(lived.weeks, _month(store, definition, f"{before:%Y-%m}", seen)[0])
     return lived
+
+
+def _month(store: Store, definition: Definition, name: str, seen: int) -> tuple[Month, int]:
+    """The messages written since row ``seen`` of the outbox, and the last row now. Nothing is sent."""
+    o, zone = t.outbox.c, Zone(definition.zone)
+    fresh = (o.id > seen, o.verb == "notify")
+    with store.reading() as connection:
+        number, last = connection.execute(select(func.count(), func.max(o.id)).where(*fresh)).one()
+        chosen = select(t.outbox).where(*fresh).order_by(o.id.desc()).limit(NEWEST)
+        rows = list(reversed(connection.execute(chosen).all()))
+        if not rows:
+            return Month(name, 0, ()), seen
+        newest = max(row.at for row in rows)
+        filling = Filling(connection, definition, rows=rows, now=newest, known=expressions_of(definition))
+        told = []
+        for row in rows:
+            kind, _, who = row.recipient.partition(":")
+            title = filling.message(row, Recipient(kind, who, None, {}), "").title
+            told.append((zone.text(row.at)[:10], who, title))
+    return Month(name, number, tuple(told)), last
 
 
 def _hurry(store: Store) -> None:

@@ -1,0 +1,255 @@
+"""The project's page: its figures by hand, the customers behind them, and what HTML comes of it – on both databases."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from shop import FILES, Shop, at
+from sqlalchemy import insert, update
+
+from csflow.errors import StoreError, UsageError
+from csflow.hookspecs import Section
+from csflow.services.page import Count, page_of
+from csflow.services.page_html import html_of, write_page
+from csflow.store import tables as t
+from csflow.values import day
+
+METRICS = """
+metrics:
+  size.state: {label: {en: Size, zh: 规模}, of: customer.beds, bands: {few: 0, some: 10, many: 50}}
+  size.points: {points: {few: 0, some: 50, many: 100}, weights: {beds: {weight: 100, parts: {size.state: 100}}}}
+  size.colour: {label: {en: Colour, zh: 颜色}, of: size.points, bands: {red: 0, green: 60}}
+  kept.rate:
+    label: {en: Kept, zh: 续约率}
+    subject: book
+    value: count(contract, contract.ends_on in period and contract.renewed) / count(contract, contract.ends_on in period)
+"""
+VOID = {"meta", "link", "br"}
+
+
+class Reader(HTMLParser):
+    """Reads the tags of a page and fails where one is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.headings: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in {"h1", "h2", "h3"}:
+            self.headings.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def busy(shop):
+    """C-1 and C-3 in start since 5 January and overdue since 1 February; C-2 grown on the 7th."""
+    shop.customer("C-1")
+    shop.customer("C-2", beds=60.0, vip=1.0)
+    shop.customer("C-3")
+    shop.run("2026-01-05")
+    shop.visit("C-2", "2026-01-06")
+    shop.run("2026-01-07")
+    shop.run("2026-02-03")
+    return shop
+
+
+@pytest.fixture
+def sized(database, tmp_path):
+    """The shop with bands, a score and a rate of the book."""
+    opened = Shop(database, tmp_path / "sized", FILES | {"metrics.yaml": METRICS})
+    yield opened
+    opened.close()
+
+
+def seen(shop, on="2026-02-05", **more):
+    return page_of(shop.store, shop.definition, at(on), language="en", **more)
+
+
+def written(shop, language="en", **more):
+    return html_of(seen(shop, **more), language)
+
+
+def contract(shop, customer: str, key: str, *, ends: str, replaces: str | None = None) -> None:
+    with shop.store.writing() as c:
+        row = {"key": key, "starts_on": day(ends) - 364, "ends": day(ends) + 1, "replaces": replaces, "happened": 0}
+        c.execute(insert(t.contract).values(**row, customer=shop.id(customer, c), amount=1, currency="EUR", value=1))
+
+
+def test_each_count_of_a_stage_names_the_customers_behind_it(busy):
+    [care] = [flow for flow in seen(busy).flows if flow.name == "care"]
+    start, grown, *rest = care.stages
+    assert start.cases == Count(2, (("C-1", 1), ("C-3", 1)))
+    assert start.overdue == Count(2, (("C-1", 1), ("C-3", 1)))
+    assert grown.cases == Count(1, (("C-2", 1),))
+    assert grown.overdue == Count(0)
+    assert all(line.cases.number == 0 for line in rest)
+    assert care.open == 3
+
+
+def test_what_moved_is_counted_for_four_weeks(busy):
+    def moved(on):
+        return [flow.stages[1].moved for flow in seen(busy, on).flows if flow.name == "care"]
+
+    assert moved("2026-02-03") == [Count(1, (("C-2", 1),))]  # on 7 January, 27 days before
+    assert moved("2026-02-04") == [Count(0)]  # at the very end of 7 January is 28 days before
+
+
+def test_overdue_lines_stand_with_who_is_responsible_and_how_late_they_are(busy):
+    people = {person.name: person for person in seen(busy).people}
+    late = [line for line in people["csm"].lines if line.what == "stages.start"]
+    # due one month after 1 January, at the end of 1 February: on the 5th four days late
+    assert [(line.case, line.customer, line.due, line.days) for line in late] == [
+        ("care/C-1/1", "C-1", "2026-02-01", 4),
+        ("care/C-3/1", "C-3", "2026-02-01", 4),
+    ]
+    assert {line.label["zh"] for line in late} == {"开始"}
+
+
+def test_a_deadline_is_with_the_person_it_was_missed_by(busy):
+    with busy.store.writing() as c:
+        c.execute(update(t.deadline).where(t.deadline.c.missed.is_not(None)).values(person="li"))
+    assert {person.name: [line.what for line in person.lines] for person in seen(busy).people}["li"] == [
+        "stages.start"
+    ] * 2
+
+
+def test_a_moment_before_the_last_pass_is_refused(busy):
+    with pytest.raises(UsageError, match="2026-02-03"):
+        seen(busy, "2026-02-02")
+
+
+def test_customers_stand_in_the_order_of_the_bands_and_the_unknown_ones_last(sized):
+    for key, beds in (("C-1", 5.0), ("C-2", 60.0), ("C-3", 70.0)):
+        sized.customer(key, beds=beds)
+    sized.customer("C-4")
+    sized.run("2026-01-05")
+    colour, state = seen(sized).bands
+    assert (colour.name, colour.score, state.name, state.score) == ("size.colour", True, "size.state", False)
+    assert [(word, count.number, [key for key, _ in count.of]) for word, count in state.bands] == [
+        ("few", 1, ["C-1"]),
+        ("some", 0, []),
+        ("many", 2, ["C-2", "C-3"]),
+        ("", 1, ["C-4"]),
+    ]
+    assert [(word, count.number) for word, count in colour.bands] == [("red", 1), ("green", 2), ("", 1)]
+
+
+def test_a_rate_of_the_book_is_shown_with_both_numbers_and_its_customers(sized):
+    for key in ("C-1", "C-2", "C-3"):
+        sized.customer(key, starts=None)
+        contract(sized, key, "old", ends="2025-12-31")
+    contract(sized, "C-1", "new", ends="2026-12-31", replaces="old")
+    [rate] = seen(sized).rates
+    assert (rate.numerator, rate.denominator, rate.share) == (1, 3, True)
+    assert [(one["customer"], one["numerator"], one["denominator"]) for one in rate.of] == [
+        ("C-1", 1, 1),
+        ("C-2", 0, 1),
+        ("C-3", 0, 1),
+    ]
+    assert "33.3%" in written(sized)
+    assert "1 of 3" in written(sized)
+
+
+def test_without_a_metric_of_the_book_contracts_that_ended_and_were_renewed_are_counted(shop):
+    for key, ends in (("C-1", "2025-12-31"), ("C-2", "2025-06-30"), ("C-3", "2025-02-05"), ("C-4", "2025-02-04")):
+        shop.customer(key, starts=None)
+        contract(shop, key, "old", ends=ends)
+    contract(shop, "C-2", "new", ends="2026-06-30", replaces="old")
+    contract(shop, "C-4", "new", ends="2026-02-04", replaces="old")
+    rate = seen(shop, "2026-02-04").renewals
+    # from 5 February 2025 to 4 February 2026: C-1, C-2, C-3 and the second contract of C-4; renewed is that of C-2
+    assert (rate.numerator, rate.denominator) == (1, 4)
+    assert [one["customer"] for one in rate.of] == ["C-1", "C-2", "C-3", "C-4"]
+
+
+def test_what_a_customer_is_called_is_text_and_never_markup(busy):
+    with busy.store.writing() as c:
+        c.execute(update(t.customer).values(name='<script>alert("1")</script>', key="<b>C</b>" + t.customer.c.key))
+    text = written(busy, note="<i>note</i>")
+    Reader(text)
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert "<i>" not in text
+    assert "&lt;b&gt;C&lt;/b&gt;C-1" in text
+    assert 'title="&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;"' in text
+
+
+def test_the_page_asks_nobody_for_anything(busy):
+    text = written(busy)
+    assert "http" not in text.replace("http-equiv", "")
+    assert "default-src 'none'" in text
+    tags = Reader(text).tags
+    assert not {"script", "iframe", "img", "object", "form"} & {tag for tag, _ in tags}
+    links = [attrs["href"] for tag, attrs in tags if tag in {"a", "link"}]
+    there = {attrs["id"] for tag, attrs in tags if "id" in attrs}
+    assert all(link == "data:," or link[1:] in there for link in links)
+
+
+def test_headings_descend_and_every_table_has_heads_for_columns_and_rows(busy):
+    read = Reader(written(busy))
+    assert read.headings[0] == "h1"
+    assert set(read.headings[1:]) == {"h2"}
+    scopes = [attrs.get("scope") for tag, attrs in read.tags if tag == "th"]
+    assert set(scopes) == {"col", "row"}
+    assert ("html", {"lang": "en"}) in read.tags
+
+
+def test_in_chinese_both_the_pages_words_and_the_projects_labels_are_chinese(busy):
+    text = written(busy, "zh")
+    assert all(word in text for word in ("客户全景", "关怀", "开始", "延期事项与责任人", "客户成功"))
+    assert "Where customers stand" not in text
+
+
+def test_a_plugins_section_stands_on_the_page_and_one_that_fails_costs_only_itself(busy):
+    def good(sheet):
+        return Section("Beds <now>", ("Customer", "Beds"), (("C-1", None), ("C-2", 60)), note=f"on day {sheet.today}")
+
+    def bad(_sheet):
+        raise ValueError("no <luck>")
+
+    def wide(_sheet):
+        return Section("Wide", ("One",), ((1, 2),))
+
+    def none(_sheet):
+        return None
+
+    made = {"shop/good": good, "shop/bad": bad, "shop/wide": wide, "shop/none": none}
+    text = written(busy, sections=made)
+    Reader(text)
+    assert "Beds &lt;now&gt;" in text
+    assert f"on day {day('2026-02-05')}" in text
+    assert "shop/bad could not be made: ValueError: no &lt;luck&gt;" in text
+    assert "shop/wide could not be made: 1 of its rows do not fit its columns" in text
+    assert "shop/none could not be made: it returns a Section, not NoneType" in text
+    assert "Overdue, and with whom" in text
+
+
+def test_a_file_that_cannot_be_written_is_one_line(busy, tmp_path):
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(StoreError, match=r"page\.html"):
+        write_page(tmp_path / "file" / "page.html", busy.store, busy.definition, at("2026-02-05"))
+
+
+def test_without_a_language_it_is_the_projects_first(busy, tmp_path):
+    assert write_page(tmp_path / "page.html", busy.store, busy.definition, at("2026-02-05")) == []
+    assert '<html lang="en">' in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_before_the_first_pass_the_page_says_so(shop):
+    shop.customer("C-1")
+    assert "csflow run" in written(shop)
