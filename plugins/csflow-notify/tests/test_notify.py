@@ -1,0 +1,84 @@
+"""The notifier against a real HTTP server, through apprise's own JSON service."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import csflow_notify as notify
+import pytest
+
+from csflow.hookspecs import Recipient, RetryLater, Undeliverable
+from csflow.testing import check_notifier, message
+
+SECRET = "hush-hush-4711"
+
+
+class Room:
+    def __init__(self):
+        self.got, self.code = [], 200
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if outer.code == 200:
+                    outer.got.append(json.loads(body))
+                self.send_response(outer.code)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"json://user:{SECRET}@127.0.0.1:{self.server.server_port}/"
+
+    def fail(self):
+        self.code = 500
+
+
+@pytest.fixture
+def room(monkeypatch):
+    made = Room()
+    monkeypatch.setenv("CSFLOW_NOTIFY_PERSON_LI", made.url)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_it_sends_once_and_says_when_it_could_not(room, caplog):
+    check_notifier(
+        notify.csflow_notifiers()["apprise"], lambda: room.got, failing=[(room.fail, RetryLater)], secrets=[SECRET]
+    )
+    assert SECRET not in caplog.text
+
+
+def test_a_role_has_a_place_of_its_own_and_all_others_the_default(monkeypatch):
+    environment = {"CSFLOW_NOTIFY_ROLE_CSM_LEAD": "json://a", "CSFLOW_NOTIFY_DEFAULT": "json://b"}
+    told = [
+        notify.places_of(Recipient(kind, id_, None, {}), environment)[0]
+        for kind, id_ in (("role", "csm-lead"), ("person", "li"))
+    ]
+    assert told == ["json://a", "json://b"]
+    assert notify.places_of(Recipient("person", "li", None, {"apprise": "json://c"}), environment)[0] == "json://c"
+
+
+def test_a_place_that_nothing_says_is_named_and_never_tried_again():
+    with pytest.raises(Undeliverable, match="neither CSFLOW_NOTIFY_PERSON_LI nor CSFLOW_NOTIFY_DEFAULT is set"):
+        notify.places_of(Recipient("person", "li", None, {}), {})
+
+
+@pytest.mark.parametrize("urls", [f"nosuch://{SECRET}", "  "])
+def test_a_url_that_cannot_be_read_is_told_without_its_secret(monkeypatch, urls):
+    monkeypatch.setenv("CSFLOW_NOTIFY_PERSON_LI", urls)
+    with notify.csflow_notifiers()["apprise"].open() as send, pytest.raises(Undeliverable) as told:
+        send(message())
+    assert SECRET not in str(told.value)
+
+
+def test_csflow_lists_it(csflow_project):
+    project = csflow_project("csflow: 1\nname: x\n")
+    assert "csflow_notifiers: apprise" in project.csflow("plugins")[1]
