@@ -8,6 +8,7 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_everything_says_that_it_is_generated(lived: tuple[Path, str]) -> None:
     folder, printed = lived
     assert "generated data" in printed
     assert "generated data" in (folder / "GENERATED.txt").read_text("utf-8")
-    with (folder / "data/2024-01-07/customers.csv").open(encoding="utf-8") as file:
+    with (folder / "data/2024-01-14/customers.csv").open(encoding="utf-8") as file:
         assert all("(generated)" in row["company"] for row in csv.DictReader(file))
 
 
@@ -48,8 +49,10 @@ def test_each_row_of_each_week_came_in_through_the_projects_mappings(lived: tupl
     for path in (folder / "data").rglob("*.csv"):
         with path.open(encoding="utf-8") as file:
             written += sum(1 for _ in csv.DictReader(file))
-    assert len(list((folder / "data").iterdir())) == 9
-    assert f"9 weeks until 2024-03-03: {written:,} rows imported" in printed
+    # in the first year two weeks at a time: until 14 and 28 January, 11 and 25 February, and the ninth alone
+    days = ["2024-01-14", "2024-01-28", "2024-02-11", "2024-02-25", "2024-03-03"]
+    assert sorted(path.name for path in (folder / "data").iterdir()) == days
+    assert f"9 weeks in 5 passes until 2024-03-03: {written:,} rows imported" in printed
     assert not list((folder / "data").rglob("*.rejects.csv"))
     [(customers,)] = rows(folder, "select count(*) from customer")
     assert customers <= 14
@@ -72,6 +75,37 @@ def test_the_three_next_commands_work_as_printed(lived: tuple[Path, str]) -> Non
         done = csflow(folder.parent, *words[words.index("csflow") + 1 :])
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
+
+
+def test_the_newest_messages_of_each_month_are_shown_and_none_is_sent(lived: tuple[Path, str]) -> None:
+    folder, printed = lived
+    told = "select at, json_extract(body, '$.case') from outbox where verb = 'notify' order by id"
+    count = {"2024-01": 0, "2024-02": 0, "2024-03": 0}
+    for at, _ in rows(folder, told):
+        written = next(day for day in ("2024-01-28", "2024-02-25", "2024-03-03") if ms(day) >= int(str(at)))
+        count[written[:7]] += 1
+    for month, number in count.items():
+        shown = re.search(rf"^{month}: (\d+) messages?, the newest:\n((?:  .+\n)+)", printed, re.MULTILINE)
+        assert number == (int(shown[1]) if shown else 0)
+        assert shown is None or len(shown[2].splitlines()) == min(3, number)
+    assert rows(folder, "select count(*) from outbox where status = 'sent'") == [(0,)]
+
+
+def ms(day: str) -> int:
+    """The end of a day in Shanghai as the store has it."""
+    end = datetime.fromisoformat(f"{day}T23:59:59.999999+08:00")
+    return (end - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def test_the_demo_ends_with_a_page_that_shows_the_same_counts(lived: tuple[Path, str]) -> None:
+    folder, printed = lived
+    assert "The page: world/page.html" in printed
+    page = (folder / "page.html").read_text("utf-8")
+    assert "generated data" in page
+    [(customers,)] = rows(folder, "select count(*) from customer")
+    assert f"<dt>Customers</dt><dd>{customers}</dd>" in page
+    for key, name in rows(folder, "select key, name from customer"):
+        assert f'title="{name}">{key}</span>' in page
 
 
 def test_the_same_seed_makes_the_same_world_and_another_seed_another(lived: tuple[Path, str], tmp_path: Path) -> None:

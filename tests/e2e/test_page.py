@@ -20,8 +20,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory, browser):  # noqa: ARG001 - without a browser no page need be made
-    """A small demo's page in English, and in Chinese."""
+def pages(tmp_path_factory, browser):
+    """A small demo's page in English, and in Chinese; without a browser none need be made."""
     place = tmp_path_factory.mktemp("page")
     made = [*COMMAND, "demo", "world", "--customers", "30", "--weeks", "20"]
     done = subprocess.run(made, cwd=place, capture_output=True, text=True)
