@@ -483,7 +483,10 @@ def test_the_number_of_statements_of_a_deliver_follows_from_chunks_not_messages(
         from sqlalchemy import event
 
         seen: list[str] = []
-        hear = lambda *said: seen.append(said[2])
+
+        def hear(*said):
+            seen.append(said[2])
+
         event.listen(office.store.engine, "before_cursor_execute", hear)
         assert office.deliver().sent == many
         event.remove(office.store.engine, "before_cursor_execute", hear)
