@@ -23,6 +23,16 @@ def test_a_reader_who_types_what_the_page_says_sees_what_the_page_shows(
     assert "\n\n".join(Walk(folder, replaced).follow(page)) == ""
 
 
+def test_the_first_lifecycle_of_the_readme_is_followed_word_for_word(tmp_path: Path) -> None:
+    """In a folder where the project was made; without the `uv run`, which would look for csflow's own sources there."""
+    walk = Walk(tmp_path, {"uv run csflow": "csflow"})
+    assert walk.type("uv run csflow init my-project")[0] == "my-project holds a project now. Next:"
+    page = tmp_path / "README.md"
+    text = (DOCS.parent / "README.md").read_text("utf-8")
+    page.write_text(text.partition("## A first lifecycle")[2], "utf-8")
+    assert "\n\n".join(walk.follow(page)) == ""
+
+
 def test_the_tutorial_goes_through_all_the_verbs_it_promises() -> None:
     typed = " ".join(
         command.text

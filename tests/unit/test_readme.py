@@ -13,9 +13,9 @@ README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 def test_the_first_lifecycle_is_valid_without_a_warning(tmp_path: Path) -> None:
-    [flow] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    [flow] = re.findall(r"```yaml[^\n]*\n(.*?)```", README, re.DOTALL)
     (tmp_path / "csflow.yaml").write_text(
-        "csflow: 1\nname: first\ncurrency: EUR\nzone: UTC\nactivities: {visit: Visit}\n", "utf-8"
+        "csflow: 1\nname: first\ncurrency: EUR\nzone: UTC\nactivities: {visit: Visit}\nroles: {csm: Manager}\n", "utf-8"
     )
     (tmp_path / "lifecycle.yaml").write_text(flow, "utf-8")
     done = CliRunner().invoke(main, ["validate", str(tmp_path)])
