@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from csflow.services.advance import Outcome, Request
     from csflow.services.book import Asked
     from csflow.services.customers import Done, Said
-    from csflow.services.deliver import Delivered, Handing
+    from csflow.services.deliver import Delivered, Handing, Means
     from csflow.services.demo import Heard, Lived, Population
     from csflow.services.importing import Summary
     from csflow.services.outbox import Filter
@@ -179,17 +179,28 @@ class Csflow:
         kept = recall(self.project / CACHE, key)
         if kept is None:
             kept = bool(self.plugins.hook.csflow_moved.get_hookimpls())
-            remember(self.project / CACHE, key, kept)
+            remember(self.project / CACHE, key, observed=kept)
         return kept
 
     def deliver(self, request: Handing, tell: Callable[[dict[str, Any]], None] | None = None) -> Delivered:
         """Hand out the messages that wait; ``tell`` hears of each. What fails is in the result, never raised."""
-        from csflow.plugins import provided
-        from csflow.services.deliver import Means, deliver
+        from csflow.services.deliver import HOOKS, deliver
+        from csflow.services.plugin_health import record_failures
 
-        notifiers, effects = provided(self.plugins, "csflow_notifiers"), provided(self.plugins, "csflow_effects")
-        means = Means(notifiers, effects, os.environ)
-        return deliver(self.store, self.definition, means, request, tell=tell)
+        means = self.ways()
+        done = deliver(self.store, self.definition, means, request, tell=tell)
+        done.plugins += [failure for failure in self.plugins.failures if failure.hook in (*HOOKS, "import")]
+        if not request.dry_run:
+            with self.store.writing() as connection:
+                record_failures(connection, done.plugins, at=done.at, recorded=done.at, hooks=HOOKS)
+        return done
+
+    def ways(self) -> Means:
+        """How messages can go out: the notifiers and effects of all plugins. UsageError where two have one name."""
+        from csflow.plugins import provided
+        from csflow.services.deliver import HOOKS, Means
+
+        return Means(*(provided(self.plugins, hook) for hook in HOOKS), os.environ)
 
     def list_plugins(self) -> list[dict[str, Any]]:
         """Every plugin: name, version, origin, hooks, what it provides, whether it is off, its failures."""

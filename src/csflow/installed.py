@@ -73,7 +73,7 @@ def recall(folder: Path, key: str) -> bool | None:
         return None
 
 
-def remember(folder: Path, key: str, observed: bool) -> None:  # noqa: FBT001
+def remember(folder: Path, key: str, *, observed: bool) -> None:
     """Keep that for the next time; a cache that cannot be written is done without."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from csflow.errors import DefinitionError, PluginError
 import pytest
+
+from csflow.errors import DefinitionError, PluginError
 
 PROJECT = """
 csflow: 1

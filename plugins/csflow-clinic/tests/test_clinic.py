@@ -107,3 +107,11 @@ def test_wrong_settings_are_told(csflow_project, wrong):
     code, out, _ = csflow_project({"csflow.yaml": text, "lifecycle.yaml": FLOW}).csflow("validate")
     assert code == 3
     assert "clinic/open_share: say with: {window: 4 weeks" in out
+
+
+def test_the_pack_and_the_package_live_together(csflow_project):
+    project = csflow_project(pack="clinic")
+    code, out, _ = project.csflow("plugins")
+    assert code == 0, out
+    assert "csflow_metrics: clinic/open_share, clinic/contact_level" in out
+    assert project.csflow("validate")[0] == 0

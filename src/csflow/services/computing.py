@@ -6,9 +6,10 @@ id that it was not asked about is a mistake of the plugin, and then all its subj
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from datetime import date, datetime
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
@@ -30,6 +31,7 @@ MILESTONES = "csflow_milestones"
 
 Row = tuple[float | None, str | None, int | None]  # number, text, happened
 UNKNOWN: Row = (None, None, None)
+Check = Callable[[Collection[Any]], list[Row]]
 
 
 def ask_plugin(connection: Connection, view: View, metric: Metric, provider: Provider, staged: Table) -> str | None:
@@ -75,9 +77,7 @@ def differs(new: Row, old: Any) -> bool:
     return bool(new[0] != old[0] or new[1] != old[1] or (new[2] is not None and old[2] != new[2] and new[0] == 1.0))
 
 
-def answered(
-    compute: Callable[[Batch], Any], batch: Batch, ids: Mapping[str, int], check: Callable[[Any], Row]
-) -> dict[int, Row]:
+def answered(compute: Callable[[Batch], Any], batch: Batch, ids: Mapping[str, int], check: Check) -> dict[int, Row]:
     """What a plugin answers, by number; whom it leaves out is unknown. Raises TypeError and ValueError."""
     answer = compute(batch)
     if not isinstance(answer, Mapping):
@@ -85,29 +85,40 @@ def answered(
     unasked = answer.keys() - ids.keys()
     if unasked:
         raise ValueError(f"it was not asked about {min(map(repr, unasked)):.80}")
-    rows = dict.fromkeys(ids.values(), UNKNOWN)
-    for key, value in answer.items():
-        if value is not None:
-            rows[ids[key]] = check(value)
+    known = {ids[key]: value for key, value in answer.items() if value is not None}
+    rows = dict.fromkeys(ids.values(), UNKNOWN) if len(known) < len(ids) else {}
+    rows.update(zip(known, check(known.values()), strict=True))
     return rows
 
 
-def checker(kind: Type, *, dated: bool, today: int) -> Callable[[Any], Row]:
-    """A function that makes a row of a plugin's value, or raises ValueError when it is not of the type.
+def checker(kind: Type, *, dated: bool, today: int) -> Check:
+    """A function that makes rows of a plugin's values, or raises ValueError when one is not of the type.
 
     ``dated``: of a milestone, which may also answer with the day it was reached; True means that it is reached today.
     """
     name = kind.name
     if dated:
-        return lambda value: _reached(value, today)
+        return _each(lambda value: _reached(value, today))
     if name in WORDS:
-        return lambda value: (None, _word(value, kind), None)
+        return _each(lambda value: (None, _word(value, kind), None))
     if name == "boolean":
-        return _truth
+        return _each(_truth)
     if name in {"date", "time"}:
         low, high = DAYS if name == "date" else INSTANTS
-        return lambda value: (float(_whole(value, name, low, high)), None, None)
-    return lambda value: _number(value, name)
+        return _each(lambda value: (float(_whole(value, name, low, high)), None, None))
+    return lambda values: _numbers(values, name)
+
+
+def _each(check: Callable[[Any], Row]) -> Check:
+    return lambda values: [check(value) for value in values]
+
+
+def _numbers(values: Collection[Any], name: str) -> list[Row]:
+    """All at once where all are plain floats, as most are; a sum is finite only if each of them is."""
+    plain = bool(values) and set(map(type, values)) == {float} and isfinite(sum(values))
+    if plain and max(values) <= LARGEST and min(values) >= -LARGEST:
+        return [(value, None, None) for value in values]
+    return [_number(value, name) for value in values]
 
 
 def _number(value: Any, name: str) -> Row:

@@ -1,7 +1,7 @@
 """What clinics need beside csflow's YAML, in Python.
 
 Metrics: ``clinic/open_share`` (time in the system ÷ opening hours), ``clinic/contact_level`` (a contact's level by its
-post), ``clinic/bookings``. Milestones: ``clinic/first_use_of`` (the first use of a feature, such as a printed
+post). Milestones: ``clinic/first_use_of`` (the first use of a feature, such as a printed
 prescription or an online campaign), ``clinic/month_closed`` (stock closed for the month before this one).
 """
 
@@ -98,15 +98,6 @@ def check_levels(options: Mapping[str, Any]) -> None:
         raise ValueError("levels: has a list of words for each level")
 
 
-def bookings(batch: Batch) -> dict[str, float]:
-    """Bookings of each clinic in the window; one without a row booked nothing, because its source did report."""
-    feature = str(batch.options.get("feature", "booking"))
-    return {
-        clinic: sum(row.count or 0.0 for row in batch.usage.get(clinic, ()) if row.feature == feature)
-        for clinic in batch.subjects
-    }
-
-
 def first_use_of(batch: Batch) -> dict[str, int | bool]:
     """The day on which ``feature`` was used for the first time in the window; False where it was not."""
     feature, least = batch.options["feature"], float(batch.options.get("least", 1))
@@ -124,7 +115,7 @@ def first_use_of(batch: Batch) -> dict[str, int | bool]:
 
 
 def month_closed(batch: Batch) -> dict[str, int | bool]:
-    """Whether ``feature`` (stock closed, by default) was used in this month: the books of the month before are closed."""
+    """Whether ``feature`` (stock closed, by default) was used in this month, which closes the month before."""
     feature = str(batch.options.get("feature", "stock_close"))
     begins = _day(batch.today).replace(day=1).toordinal() - EPOCH
     found: dict[str, int | bool] = {}
@@ -142,11 +133,10 @@ def check_feature(options: Mapping[str, Any]) -> None:
 
 @hookimpl
 def csflow_metrics() -> dict[str, Provider]:
-    """Time in the system, levels of contacts, bookings."""
+    """Time in the system, levels of contacts."""
     return {
         "clinic/open_share": Provider(compute=open_share, reads_usage=True, check=check_open_share),
         "clinic/contact_level": Provider(compute=contact_level, check=check_levels),
-        "clinic/bookings": Provider(compute=bookings, reads_usage=True),
     }
 
 
