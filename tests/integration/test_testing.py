@@ -11,13 +11,13 @@ ASKED = Asked(usage={"a": [usage("x", "2026-01-02", 2)], "b": [usage("x", "2026-
 
 
 def good(batch):
-    return {id: float(sum(row.count for row in rows)) for id, rows in batch.usage.items()}
+    return {key: float(sum(row.count for row in rows)) for key, rows in batch.usage.items()}
 
 
 def test_a_metric_that_is_right_passes():
     check_metric(good, ASKED, {"a": 2.0, "b": 1.0})
     check_milestone(
-        lambda batch: {id: rows[0].day for id, rows in batch.usage.items()},
+        lambda batch: {key: rows[0].day for key, rows in batch.usage.items()},
         ASKED,
         {"a": "2026-01-02", "b": "2026-01-03"},
     )
@@ -25,7 +25,7 @@ def test_a_metric_that_is_right_passes():
 
 def keeps(batch, seen=[]):  # noqa: B006  # the mistake that is looked for
     seen.append(1)
-    return {id: float(len(seen)) for id in batch.subjects}
+    return {key: float(len(seen)) for key in batch.subjects}
 
 
 def spoils(batch):
@@ -36,7 +36,7 @@ def spoils(batch):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        (lambda batch: dict.fromkeys(batch.subjects, 1.0), ""),
+        (lambda batch: dict.fromkeys(batch.subjects, 1.0), "a"),
         (spoils, "it changed what it was given"),
         (lambda batch: {**good(batch), **({} if len(batch.subjects) > 1 else dict.fromkeys(batch.subjects, 9.0))}, "one by one"),
         (lambda batch: good(batch) if batch.subjects[0] == "a" and len(batch.subjects) == 2 else {}, "in another order"),
