@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from csflow.flow.files import write_whole
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -77,7 +75,7 @@ def remember(folder: Path, key: str, *, observed: bool) -> None:
     """Keep that for the next time; a cache that cannot be written is done without."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / _OBSERVED, json.dumps({"key": key, "observed": observed}))
+        _write(folder / _OBSERVED, json.dumps({"key": key, "observed": observed}))
 
 
 def fits(needs: str, version: str) -> bool:
@@ -135,4 +133,11 @@ def _keep(path: Path, found: list[Entry]) -> None:
         for old in path.parent.glob("installed-*.json"):
             if old.stat().st_mtime < path.parent.stat().st_mtime - 90 * 86_400:
                 old.unlink(missing_ok=True)
-        write_whole(path, json.dumps([asdict(entry) for entry in found]))
+        _write(path, json.dumps([asdict(entry) for entry in found]))
+
+
+def _write(path: Path, text: str) -> None:
+    """All or nothing: two that write at once leave one whole file."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_text(text, "utf-8")
+    part.replace(path)
