@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hand import Hand, at
+from hand import Hand
 from sqlalchemy import select
 
 from csflow.services import moving
-from csflow.services.advance import Request, advance
 from csflow.services.customers import Said, set_customer
 from csflow.store import tables as t
 
@@ -207,5 +206,5 @@ def test_a_customer_whose_case_cannot_be_written_holds_up_nobody_else_and_is_nam
     assert desk.stage("rise") == ["high", "low", "high"]
     assert outcome.failed == [{"case": "rise/C-2/1", "error": "ArithmeticError: a poisoned case"}]
     monkeypatch.setattr(moving, "move", real)
-    advance(desk.store, desk.definition, Request(at(1), "pass", at(1), full=True))
+    desk.advance(1)  # nobody touched it since
     assert desk.stage("rise") == ["high", "high", "high"]

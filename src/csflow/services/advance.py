@@ -21,12 +21,13 @@ from csflow.services import assigning, deadlines, effects, moving, triggers
 from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.distinct import Distinct
+from csflow.services.finding import kind_of, whose
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
 from csflow.store.insertion import among, insert_into
 from csflow.store.locking import pass_lock
-from csflow.store.names import customer_ids, subject_names
+from csflow.store.names import customer_ids
 from csflow.store.opening import Store
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, last_pass, touch
@@ -343,8 +344,14 @@ class _Pass:
             case = getattr(hit.row, "case_id", None)
             if case is not None:
                 self.stopped.add(case)
-        with self.session.snapshot() as connection:
-            self.outcome.failed.append({"case": _whose(connection, self.definition, owner), "error": error})
+        kind, id_ = kind_of(owner[0])
+        tomorrow = Zone(self.definition.zone).day_of(self.request.now) + 1  # mended, it is asked again
+        with self.session.chunk() as connection:
+            touch(connection, kind, [id_], day=tomorrow, queues=(ADVANCE,))
+            cases = [getattr(hit.row, "case_id", None) for hit in owner[1]]
+            failure = {"case": whose(connection, self.definition, owner[0], cases), "error": error}
+        if failure not in self.outcome.failed:  # a word is tried again in each hop
+            self.outcome.failed.append(failure)
 
     def _transaction(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
         request = self.request
@@ -582,15 +589,3 @@ def said_of(row: Any) -> triggers.Said:
         name=row.name, kind=row.kind, subject=row.subject, customer=row.customer, at=row.at, actor=row.actor,
         flow=row.flow, case_key=row.case_key, stage=row.stage, fields=fields, inbox=row.id,
     )  # fmt: skip
-
-
-def _whose(connection: Connection, definition: Definition, owner: tuple[int, list[Hit]]) -> str:
-    """Whom a failed customer's (or other subject's) rules were about, in people's words."""
-    kind, id_ = ("customer", owner[0]) if owner[0] >= 0 else (("person", "organisation")[-owner[0] % 2], -owner[0] // 2)
-    for hit in owner[1]:
-        case = getattr(hit.row, "case_id", None)
-        found = connection.execute(select(t.case).where(t.case.c.id == case)).first() if case is not None else None
-        if found is not None:
-            key = subject_names(connection, definition.flows[found.flow].subject, [found.subject]).get(found.subject)
-            return f"{found.flow}/{key}/{found.number}"
-    return f"{kind} {subject_names(connection, kind, [id_]).get(id_)}"
