@@ -200,7 +200,8 @@ class Csflow:
         from csflow.plugins import provided
         from csflow.services.deliver import HOOKS, Means
 
-        return Means(*(provided(self.plugins, hook) for hook in HOOKS), os.environ)
+        notifiers, effects = (provided(self.plugins, hook) for hook in HOOKS)
+        return Means(notifiers, effects, os.environ)
 
     def list_plugins(self) -> list[dict[str, Any]]:
         """Every plugin: name, version, origin, hooks, what it provides, whether it is off, its failures."""
@@ -284,12 +285,12 @@ class Csflow:
         )  # fmt: skip
 
     def _manager(self, folders: Iterable[Path], off: Iterable[str] | None) -> Manager:
-        from csflow.builtin import console, file, mail, usage, webhook
+        from csflow.builtin import console, file, mail, sections, usage, webhook
         from csflow.plugins import local_plugins, make_manager
 
         files = local_plugins(folders)
         ways = [("csflow.console", console), ("csflow.mail", mail), ("csflow.webhook", webhook)]
-        built_in = [("csflow", usage), *ways, ("csflow.file", file.Filing(self.project))]
+        built_in = [("csflow", usage), ("csflow.sections", sections), *ways, ("csflow.file", file.Filing(self.project))]
         self._made = make_manager(built_in, off=off or (), files=files, version=VERSION, trace=self._trace)
         return self._made
 

@@ -1,7 +1,7 @@
 """How long 10,000 messages take to the file notifier: `python tests/benchmarks/deliver.py [10000] [DATABASE-URL]`.
 
 The floor, in the same run, on a copy of the same SQLite file: sqlite3 alone reads the rows, writes a line each, and marks
-them, a transaction and an fsync for every 200.
+them, a transaction and an fsync for every 500.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def floor(path: Path, target: Path) -> float:
     connection.execute("pragma synchronous = full")
     begun = time.perf_counter()
     with target.open("a", encoding="utf-8") as file:
-        while rows := connection.execute("select id, body from outbox where status = 'pending' limit 200").fetchall():
+        while rows := connection.execute("select id, body from outbox where status = 'pending' limit 500").fetchall():
             connection.execute("begin immediate")
             for _, body in rows:
                 file.write(json.dumps(json.loads(body), ensure_ascii=False) + "\n")
@@ -82,12 +82,12 @@ def main(many: int, url: str | None) -> None:
         if url is None:
             with sqlite3.connect(folder / "csflow.db") as source, sqlite3.connect(copy) as target:
                 source.backup(target)
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         done = app.deliver(Handing(lambda: time.time_ns() // 1_000))
-        took = time.perf_counter() - begun
+        took, worked = time.perf_counter() - begun, time.process_time() - worked
         lines = (folder / "messages.jsonl").read_text("utf-8").splitlines()
         assert len({json.loads(line)["id"] for line in lines}) == len(lines) == done.sent == many
-        print(f"deliver: {many:,} messages to a file in {took:.2f} s (at most 5 s for 10,000)")
+        print(f"deliver: {many:,} messages to a file in {took:.2f} s, {worked:.2f} s of it at work (at most 5 s)")
         if url is None:
             bare = floor(copy, folder / "floor.jsonl")
             print(f"floor, sqlite3 alone: {bare:.2f} s; deliver takes {took / bare:.1f} times as long")

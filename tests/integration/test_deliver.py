@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hand import at
 from post_office import Office, RetryLater, Undeliverable
 from sqlalchemy import select, update
+from test_query_plans import asked, prefer_indexes
 
 from csflow.flow.loader import Surroundings, load
 from csflow.hookspecs import Notifier
@@ -320,6 +322,7 @@ def test_a_notifier_that_misbehaves_is_named_and_the_others_go_on(office, error)
     done = office.deliver(mail=bad)
     assert (done.sent, done.again) == (1, 1)
     assert (done.failed[0]["via"], type(error).__name__ in done.failed[0]["error"]) == ("mail", True)
+    assert [(one.plugin, one.hook, one.name) for one in done.plugins] == [("test", "csflow_notifiers", "mail")]
 
 
 def test_a_notifier_that_cannot_be_opened_or_closed_is_tried_again_with_all_that_it_took(office):
@@ -476,6 +479,22 @@ def test_two_delivers_in_turns_send_each_message_once(office):
     done = office.deliver(post=send)
     assert done.sent + other[1] == 6
     assert len({m.id for m in office.box}) == len(office.box) == 6
+
+
+def test_no_statement_of_a_deliver_reads_the_outbox_from_end_to_end(office):
+    for key in office.customers(8):
+        office.say("go", key)
+    statements = asked(office.store, office.deliver)
+    assert len(office.box) == 8
+    with office.store.writing() as connection:
+        prefer_indexes(connection)
+        for statement, parameters in statements:
+            sqlite = connection.dialect.name == "sqlite"
+            lines = connection.exec_driver_sql(
+                ("EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN ") + statement, parameters
+            )
+            for line in [row[-1] for row in lines]:
+                assert not re.search(r"SCAN (outbox|earlier)\b|Seq Scan on outbox", line), statement
 
 
 def test_the_number_of_statements_of_a_deliver_follows_from_chunks_not_messages(office):

@@ -161,6 +161,60 @@ def test_the_list_and_what_is_done_to_it(project: Path) -> None:
     assert csflow("--project", project, "outbox", "list", "--status", "dead").stdout == "no messages\n"
 
 
+PLUGIN = """
+from csflow.hookspecs import RetryLater, hookimpl
+
+
+@hookimpl
+def csflow_notifiers():
+    return {"journal": note}
+
+
+@hookimpl
+def csflow_effects():
+    return {"shop/greet": greet}
+
+
+def note(message):
+    write(message.id, message.title)
+
+
+def greet(call):
+    write(call.id, call.options["words"])
+
+
+def write(*words):
+    with open(__file__ + ".txt", "a", encoding="utf-8") as file:
+        print(*words, file=file)
+"""
+
+
+def test_a_file_beside_the_project_brings_a_notifier_and_an_effect(project: Path) -> None:
+    (project / "journal.py").write_text(PLUGIN, "utf-8")
+    (project / "csflow.yaml").write_text(PROJECT.replace("WAY", "journal"), "utf-8")
+    effect = "{uses: shop/greet, with: {words: =customer.name}}"
+    (project / "care.yaml").write_text(FLOW.replace("[{notify: csm}]", f"[{{notify: csm}}, {effect}]"), "utf-8")
+    assert csflow("--project", project, "validate").exit_code == 0
+    assert run(project).stdout.splitlines()[-1] == "deliver: 4 messages sent"
+    written = [line.partition(" ")[2] for line in (project / "journal.py.txt").read_text("utf-8").splitlines()]
+    assert sorted(written) == ["One", "care – C-1 – b", "care – C-2 – b", "诊所"]
+
+
+def test_a_plugin_that_breaks_is_named_and_the_others_go_on(project: Path) -> None:
+    broken = PLUGIN.replace("write(message.id, message.title)", "1 / 0").replace(
+        "write(call.id", "raise SystemExit(3); (call.id"
+    )
+    (project / "journal.py").write_text(broken, "utf-8")
+    (project / "csflow.yaml").write_text(PROJECT.replace("WAY", "journal"), "utf-8")
+    (project / "care.yaml").write_text(FLOW.replace("[{notify: csm}]", "[{notify: csm}, {uses: shop/greet}]"), "utf-8")
+    done = run(project)
+    assert (done.exit_code, "2 moved, 4 messages" in done.stdout) == (1, True)
+    assert "  plugin failed: journal.py: csflow_notifiers: ZeroDivisionError: division by zero" in done.stdout
+    assert "  plugin failed: journal.py: csflow_effects: SystemExit: it called sys.exit(3)" in done.stdout
+    told = json.loads(csflow("--project", project, "plugins", "--format", "json").stdout)
+    assert "ZeroDivisionError" in json.dumps(told)
+
+
 def test_a_template_with_an_unknown_name_is_refused_before_anything_runs(project: Path) -> None:
     text = (project / "csflow.yaml").read_text("utf-8").replace("{customer.name}", "{customer.nam}")
     (project / "csflow.yaml").write_text(text, "utf-8")

@@ -126,6 +126,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(project: Path) -> None:
     tried = told(project, "run", "--as-of", "2026-01-10", "--dry-run")
     assert told(project, "run", "--as-of", "2026-01-10", "--dry-run") == tried
     done = told(project, "run", "--as-of", "2026-01-10")
+    assert done.pop("delivered")["sent"] == 0  # the first pass withholds
     assert {**done, "dry_run": True} == tried
     assert len(done["opened"]) == 2
 

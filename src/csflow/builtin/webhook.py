@@ -47,7 +47,7 @@ def sign(secret: str, id_: str, at: int, body: bytes) -> str:
 def body_of(message: Message) -> bytes:
     """What is posted: the same bytes in every repeat."""
     content = {"type": "csflow.message", "timestamp": message.at, "data": line_of(message)}
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, default=str).encode()
+    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
 
 
 class _Guarded(http.client.HTTPConnection):

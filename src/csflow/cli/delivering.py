@@ -50,6 +50,7 @@ def data_of(app: Csflow, done: Delivered, *, dry_run: bool = False) -> dict[str,
         "at": app.zone.text(done.at), "dry_run": dry_run, "sent": done.sent, "again": done.again, "dead": done.dead,
         "surplus": done.surplus, "waiting": done.waiting, "quiet_until": text(done.quiet_until),
         "next_due": text(done.next_due), "failed": done.failed, "down": done.down,
+        "plugins": [{"plugin": one.plugin, "hook": one.hook, "error": one.reason} for one in done.plugins],
     }  # fmt: skip
 
 
@@ -81,5 +82,6 @@ def lines_of(app: Csflow, done: Delivered, *, dry_run: bool = False) -> list[str
         lines.append(f"  {one['status']}: {one['id'][:12]} to {one['recipient']}: {one['error']}{when}")
     if len(done.failed) > SHOWN:
         lines.append(f"  and {len(done.failed) - SHOWN} more that failed: csflow outbox list")
+    lines += [f"  plugin failed: {one.plugin}: {one.hook}: {one.reason}" for one in done.plugins]
     lines += [f"  {way} failed again and again: what else would go through it waits" for way in done.down]
     return lines

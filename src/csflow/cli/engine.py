@@ -128,7 +128,7 @@ def run(here: Here, /, **said: Any) -> int:
         done = None if said["no_deliver"] or request.dry_run else once(app, said["output"])
         if said["output"] != "text":
             report.end(ran.outcome, ran.measured, data_of(app, done) if done is not None else None)
-        elif done is not None and (done.sent or done.failed or done.waiting or done.surplus):
+        elif done is not None and (done.sent or done.unwell or done.waiting or done.surplus):
             told(app, "text", done)
     changed = ran.outcome.changed or bool(ran.measured.changed)
     failed = bool(ran.outcome.failed or ran.outcome.plugins or ran.measured.failed)

@@ -18,8 +18,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
 
 from csflow.flow.definition import Definition
-from csflow.hookspecs import Call, Message, Notifier, Recipient, RetryLater, Undeliverable, in_one_line
+from csflow.hookspecs import Call, Failure, Message, Notifier, Recipient, RetryLater, Undeliverable
 from csflow.services.deliver_addressing import address, recipients
+from csflow.services.deliver_failures import as_failure, told_safely
 from csflow.services.deliver_quiet import quiet_of
 from csflow.services.deliver_tries import TRIES, wait_after
 from csflow.services.messages import expressions_of
@@ -27,15 +28,16 @@ from csflow.services.messages_filling import Filling
 from csflow.services.run import place_of
 from csflow.store import tables as t
 from csflow.store.opening import Store
+from csflow.store.questions import Unindexed
 from csflow.values import Instant, Zone
 
-CHUNK = 200  # rows claimed at once
+CHUNK = 500  # rows claimed at once
 LEASE = 5 * 60 * 1_000_000  # how long a claim holds, unless it is renewed
 MARK_AFTER = 2_000_000  # what was sent is marked at least so often
 GIVE_UP = 5  # failures of one notifier in a row, after which its other messages wait for another deliver
+HOOKS = ("csflow_notifiers", "csflow_effects")
 TERMINATED = 143  # the exit code of a process that the system ends: not a plugin's doing
 NEVER = 2**62
-SECRET_WORDS = ("SECRET", "TOKEN", "PASSW", "KEY", "URL", "HOOK", "CREDENTIAL", "AUTH")
 
 Ways = Mapping[str, tuple[str, Any]]  # name → (plugin, what it provides)
 o = t.outbox.c
@@ -77,11 +79,12 @@ class Delivered:
     next_due: Instant | None = None
     failed: list[dict[str, Any]] = field(default_factory=list)
     down: list[str] = field(default_factory=list)  # notifiers that were given up for now
+    plugins: list[Failure] = field(default_factory=list)  # that did what no notifier or effect may do
 
     @property
     def unwell(self) -> bool:
         """Whether anything failed."""
-        return bool(self.again or self.dead)
+        return bool(self.again or self.dead or self.plugins)
 
 
 @dataclass(slots=True)
@@ -390,7 +393,7 @@ class _Delivery:
 
     def _unsure(self, done: list[Done], waiting: list[_Item], error: BaseException) -> list[Done]:
         """A notifier that could not be opened or closed: whatever it said of these messages, they go again."""
-        failure = _as_failure(error)
+        failure = as_failure(error)
         unsure: list[Done] = [(item, failure if why is None else why) for item, why in done] or [
             (waiting.pop(0), failure)
         ]
@@ -415,7 +418,7 @@ class _Delivery:
             if error.code == TERMINATED:
                 raise
             self._failed(item)
-            return _as_failure(error)
+            return as_failure(error)
         except Exception as error:  # noqa: BLE001  # as above
             if not isinstance(error, Undeliverable):
                 self._failed(item)
@@ -479,24 +482,24 @@ class _Delivery:
         found = {"new_status": "sent", "new_tries": tries, "new_next": None, "new_error": None, "new_sent": now}
         if error is None:
             return found, None
-        reason = self._safe(error, item)
+        reason = told_safely(error, self._means.environment, item.recipient)
+        self._blame(error, item, reason)
         found |= {"new_error": reason, "new_sent": None, "new_status": "dead"}
         if not isinstance(error, Undeliverable) and tries < TRIES:
             asked = error.after if isinstance(error, RetryLater) else None
             found |= {"new_status": "pending", "new_next": now + wait_after(item.effect_id, tries, asked)}
         return found, reason
 
-    def _safe(self, error: Exception, item: _Item) -> str:
-        """What went wrong, in one line, without a secret of the environment, an address or a name in it."""
-        plain = isinstance(error, RetryLater | Undeliverable)
-        said = " ".join(str(error).split())[:2000] if plain else in_one_line(error)
-        for hidden, shown in sorted(secrets(self._means.environment).items(), key=lambda pair: -len(pair[0])):
-            said = said.replace(hidden, shown)
-        who = [*item.recipient.address.values(), item.recipient.name or ""] if item.recipient is not None else []
-        for word in sorted(filter(None, who), key=len, reverse=True):
-            if len(word) > 1:
-                said = said.replace(word, "…")
-        return said[:300] or type(error).__name__
+    def _blame(self, error: Exception, item: _Item, reason: str) -> None:
+        """A plugin that raised what it may not is named, once."""
+        if isinstance(error, RetryLater | Undeliverable):
+            return
+        effect = isinstance(item.load, Call)
+        ways, hook = (self._means.effects, HOOKS[1]) if effect else (self._means.notifiers, HOOKS[0])
+        name = item.way.removeprefix("uses:")
+        plugin = ways[name][0] if name in ways else name
+        if not any((one.plugin, one.name) == (plugin, name) for one in self._told.plugins):
+            self._told.plugins.append(Failure(plugin, hook, reason, name))
 
     def _note(self, rows: Sequence[Any], way: str | None, status: str, reason: str, again: Instant | None) -> None:
         if status == "dead":
@@ -532,31 +535,15 @@ def _earlier(earlier: Any) -> Any:
     return (
         select(e.id)
         .where(
-            e.case == o.case,
-            e.status == "pending",
+            e.case == o.case,  # found by case and seq alone: of what else an index knows there may be very many
+            e.seq <= o.seq,
+            Unindexed(e.status) == "pending",
             e.recipient == o.recipient,
             or_(e.addressee.is_(None), e.addressee == o.addressee),
-            or_(e.seq < o.seq, and_(e.seq == o.seq, e.id < o.id)),
+            or_(Unindexed(e.seq) < o.seq, Unindexed(e.id) < o.id),
         )
         .correlate(t.outbox)
     )
 
 
-def _as_failure(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RetryLater(in_one_line(error))
-
-
-def secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of the environment is nobody's business, and what is shown in its place: ``$NAME``."""
-    found: dict[str, str] = {}
-    for name, value in environment.items():
-        if len(value) < 5 or not any(word in name.upper() for word in SECRET_WORDS):
-            continue
-        found[value] = f"${name}"
-        login, at, _ = value.partition("://")[2].rpartition("@")
-        if at:
-            found |= {part: f"${name}" for part in (login, login.partition(":")[2]) if len(part) > 2}
-    return found
-
-
-__all__ = ["Delivered", "Handing", "Means", "deliver", "secrets"]
+__all__ = ["Delivered", "Handing", "Means", "deliver"]
