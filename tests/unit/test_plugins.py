@@ -10,6 +10,7 @@ import pytest
 
 from csflow.errors import UsageError
 from csflow.hookspecs import Failure, Moved, Provider, hookimpl
+from csflow.installed import PLUGINS, Entry
 from csflow.plugins import (
     HOOKS,
     callables,
@@ -175,3 +176,39 @@ def test_calls_of_hooks_can_be_followed() -> None:
 
 def test_provided_names_the_plugin_of_each_value() -> None:
     assert provided(make_manager([("mine", plugin({"x/a": compute}))]), "csflow_metrics") == {"x/a": ("mine", compute)}
+
+
+def entry(name: str, value: str, needs: str = "", package: str = "shop-orders") -> Entry:
+    return Entry(PLUGINS, name, value, package, "1.2", needs)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (entry("orders", "json", ">=9"), "shop-orders needs csflow >=9, this is 0.1.0"),
+        (
+            entry("orders", "no_such_module_x"),
+            "cannot be imported: ModuleNotFoundError: No module named 'no_such_module_x'",
+        ),
+        (
+            entry("orders", "json:nothing"),
+            "cannot be imported: AttributeError: module 'json' has no attribute 'nothing'",
+        ),
+    ],
+)
+def test_an_installed_package_that_does_not_fit_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, made: Entry, reason: str
+) -> None:
+    monkeypatch.setattr("csflow.plugins.installed", lambda _group: [made])
+    manager = make_manager([("good", plugin({"x/a": compute}))], version="0.1.0")
+    assert list(providers(manager)) == ["x/a"]
+    assert manager.failures == [Failure("orders", "import", reason)]
+    assert make_manager([], version="0.1.0", off=["orders"]).failures == []
+
+
+def test_two_packages_with_a_plugin_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [entry("orders", "json"), entry("orders", "json", package="other-orders")]
+    monkeypatch.setattr("csflow.plugins.installed", lambda _group: both)
+    with pytest.raises(UsageError, match="two plugins are called 'orders': shop-orders and other-orders"):
+        make_manager([], version="0.1.0")
+    assert make_manager([], version="0.1.0", off=["orders"]).origins == {}
