@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,7 +78,7 @@ class Evidence:
         return [item for x in _walk(self._node) if isinstance(x, n.Or) for item in x.items] if self._dated else []
 
     @cached_property
-    def _date(self) -> Any:
+    def _date(self) -> Callable[..., Instant] | None:
         return dater(self._node) if self._dated and self._node is not None else None
 
     @cached_property
