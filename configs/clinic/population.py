@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
 WEEKS = 104
-FORTNIGHTS = 52  # weeks lived two at a time: each pass of the first year sees two weeks of data
+FORTNIGHTS = 78  # weeks lived two at a time: each pass of the first year and a half sees two weeks of data
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
@@ -118,7 +118,7 @@ class Clinic:
 def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list[Case] | None, None]:
     """Two years of ``customers`` clinics: the last day, the rows by file name, and what colleagues do.
 
-    In the first year two weeks at a time, then each week; it ends with week ``until``.
+    For a year and a half two weeks at a time, then each week; it ends with week ``until``.
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
     dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. What is said and

@@ -49,7 +49,7 @@ def test_each_row_of_each_week_came_in_through_the_projects_mappings(lived: tupl
     for path in (folder / "data").rglob("*.csv"):
         with path.open(encoding="utf-8") as file:
             written += sum(1 for _ in csv.DictReader(file))
-    # in the first year two weeks at a time: until 14 and 28 January, 11 and 25 February, and the ninth alone
+    # at first two weeks at a time: until 14 and 28 January, 11 and 25 February, and the ninth alone
     days = ["2024-01-14", "2024-01-28", "2024-02-11", "2024-02-25", "2024-03-03"]
     assert sorted(path.name for path in (folder / "data").iterdir()) == days
     assert f"9 weeks in 5 passes until 2024-03-03: {written:,} rows imported" in printed

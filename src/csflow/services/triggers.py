@@ -74,8 +74,9 @@ def hear(work: Work, words: list[Said]) -> list[tuple[Said, str]]:
 
 def _candidates(work: Work, words: list[Said]) -> dict[int, list[CaseRow]]:
     """The cases each word may be meant for: of the customer (or other subject), open ones and ended ones."""
-    customers = sorted({s.customer for s in words if s.customer is not None})
-    others = sorted({s.subject for s in words if s.customer is None})
+    searching = [s for s in words if s.kind != "case"]  # who names a case needs no other one of the customer
+    customers = sorted({s.customer for s in searching if s.customer is not None})
+    others = sorted({s.subject for s in searching if s.customer is None})
     case_ids = sorted({s.subject for s in words if s.kind == "case"})
     found: set[int] = set(case_ids)
     if customers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Integer, Select, Subquery, case, func, literal, select
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MEASURE, ADVANCE = 0, 1
 BOTH = (MEASURE, ADVANCE)
+_STATED: dict[str, Any] = {}  # by dialect: what puts rows into `touched`
 
 
 def touch(
@@ -38,13 +39,13 @@ def touch(
         for queue in queues
     ]
     if rows:
-        statement = insert_into(connection, touched)
-        connection.execute(
-            statement.on_conflict_do_update(
+        name = connection.dialect.name
+        if name not in _STATED:  # each transaction touches: the statement is made once
+            statement = insert_into(connection, touched)
+            _STATED[name] = statement.on_conflict_do_update(
                 index_elements=["queue", "kind", "subject", "day"], set_={"mark": statement.excluded.mark}
-            ),
-            rows,
-        )
+            )
+        connection.execute(_STATED[name], rows)
 
 
 def touch_when_visible(
