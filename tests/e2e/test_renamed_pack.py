@@ -97,7 +97,7 @@ class Renaming:
         own = self.anywhere if flow is None else self.forms.get(flow, set())
         for place in range(0, len(pieces), 2):
             piece = re.sub(r"\b[a-z_]\w*(\.\w+)+", lambda found: self.name(found[0], own), pieces[place])
-            pieces[place] = re.sub(r"(?<=\()([a-z_]+)(?=,)", lambda found: self.bare(found[1]), piece)
+            pieces[place] = re.sub(r"(?<=\()([a-z_]+)(?=[,)])", lambda found: self.bare(found[1]), piece)
         return "".join(pieces)
 
     def bare(self, name: str) -> str:

@@ -192,6 +192,9 @@ def _flow_names(site: Site, name: str, flow: Tree) -> FlowNames:
     milestones = [word for word, _ in section(flow, "milestones")]
     for stage, content in section(flow, "stages"):
         site.name((*at, "stages", stage), stage, "stage")
+        if stage == "back":
+            message = "`back` leads to the stage a case came from, so no stage can be called that"
+            site.wrong((*at, "stages", stage), message, on_key=True)
         milestones += [word for word, _ in section(content, "milestones")]
     return FlowNames(
         subject=flow.get("subject") or "customer", base=[name, *ancestors(site.tree, name)][-1],

@@ -1,0 +1,156 @@
+"""The clinic pack: an overlay that changes the standard one in YAML, and what it changes happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packs import World
+from sqlalchemy import select
+from test_standard_pack import SHEET
+
+from csflow.app import Csflow, shipped_packs
+from csflow.flow.loader import load
+from csflow.store import tables as t
+from csflow.values import day, day_text
+
+CORE = ("invoice", "stock")
+Script = list[tuple[str, Callable[[World], Any]]]
+
+
+def changes(mine: Any, base: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Where one merged tree differs from another: (place, added | changed | dropped), an added thing counted once."""
+    for key in dict.fromkeys([*mine, *base]):
+        here = (*path, key)
+        if key not in base:
+            yield here, "added"
+        elif key not in mine:
+            yield here, "dropped"
+        elif isinstance(mine[key], dict) and isinstance(base[key], dict):
+            yield from changes(mine[key], base[key], here)
+        elif mine[key] != base[key]:
+            yield here, "changed"
+
+
+def tree(folder: Path) -> Any:
+    app = Csflow(folder)
+    return load(folder, app.surroundings).tree
+
+
+def test_the_overlay_changes_at_least_ten_things_of_the_pack_without_code() -> None:
+    packs = shipped_packs()
+    found = dict(changes(tree(packs["clinic"]), tree(packs["standard"])))
+    rules = {path: what for path, what in found.items() if path[0] in ("flows", "metrics", "vars", "tests", "imports")}
+    assert {
+        ("vars", "core_share"): "changed",
+        ("metrics", "usage.bookings"): "added",
+        ("metrics", "usage.booking_state"): "added",
+        ("tests", "unknown_is_not_zero"): "dropped",
+        ("imports", "contracts"): "added",
+        ("flows", "lifecycle", "stages", "first_month"): "added",
+        ("flows", "lifecycle", "stages", "growth", "milestones", "no_questions"): "dropped",
+        ("flows", "lifecycle", "stages", "growth", "milestones", "books_online"): "added",
+        ("flows", "lifecycle", "stages", "activation", "transitions", "growth"): "dropped",
+        ("flows", "lifecycle", "stages", "activation", "transitions", "first_month"): "added",
+        ("flows", "lifecycle", "migrate"): "added",
+    }.items() <= rules.items()
+    assert any(path[:5] == ("flows", "lifecycle", "stages", "growth", "deadline") for path in rules)
+    assert any(path[:4] == ("flows", "renewal", "fields", "amount") for path in rules)
+    assert any(path[:2] == ("metrics", "health.score") for path in rules)
+    assert len(rules) >= 14
+
+
+def ada() -> Script:
+    """Books online from the first day; renews by a contract alone."""
+    return [
+        ("2026-06-01", lambda w: w.customer("A", "chain")),
+        ("2026-06-01", lambda w: w.contract("A", "2026-06-01", "2026-09-30", amount=60_000)),
+        ("2026-06-01", lambda w: w.uses("A", "2026-06-01", "2026-10-20", *CORE)),
+        ("2026-06-08", lambda w: w.uses("A", "2026-06-08", "2026-10-20", "booking")),
+        ("2026-06-02", lambda w: w.say("he", "hand_over", "handover/A/1", **SHEET)),
+        ("2026-06-03", lambda w: w.say("li", "accept", "handover/A/1")),
+        (
+            "2026-09-07",
+            lambda w: w.contract("A", "2026-10-01", "2027-09-30", amount=80_000, number="K2", replaces="K1"),
+        ),
+    ]
+
+
+def bo() -> Script:
+    """Uses it three days in June and stays in its first month."""
+    return [
+        ("2026-06-01", lambda w: w.customer("B", "single")),
+        ("2026-06-01", lambda w: w.contract("B", "2026-06-01", "2027-05-31", amount=9_000)),
+        ("2026-06-08", lambda w: w.uses("B", "2026-06-08", "2026-06-10", *CORE)),
+        ("2026-06-09", lambda w: w.uses("B", "2026-06-09", "2026-06-10", "booking")),
+        ("2026-06-02", lambda w: w.say("he", "hand_over", "handover/B/1", **SHEET)),
+        ("2026-06-03", lambda w: w.say("li", "accept", "handover/B/1")),
+    ]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    script = [*ada(), *bo()]
+    with pytest.MonkeyPatch.context() as patch:
+        lived = World(tmp_path_factory.mktemp("clinic") / "project", "clinic").watched(patch)
+        lived.feature(*CORE, core=True)
+        lived.feature("booking", core=False)
+        weeks = [day_text(on) for on in range(day("2026-06-08"), day("2026-11-30"), 7)]
+        for on in sorted({when for when, _ in script} | {*weeks}):
+            lived.today = on
+            for when, act in script:
+                if when == on:
+                    act(lived)
+            lived.night()
+        yield lived
+        lived.app.close()
+
+
+def test_a_clinic_has_a_first_month_between_activation_and_growth(world: World) -> None:
+    assert world.stages("A")[:4] == [
+        ("2026-06-01", "signing"), ("2026-06-03", "activation"), ("2026-06-03", "first_month"),
+        ("2026-06-15", "growth"),  # ten active days on 10 June
+    ]  # fmt: skip
+
+
+def test_growth_asks_for_twenty_bookings_and_no_longer_for_silence(world: World) -> None:
+    assert [entry for entry in world.entries("A", "milestone") if entry[1] in ("books_online", "no_questions")] == [
+        ("2026-06-29", "books_online"),  # the twentieth booking is of 27 June, a Saturday
+        ("2026-10-05", "books_online"),  # and once more in the next term
+    ]
+    assert ("2026-06-29", "maturity") in world.stages("A")
+
+
+def test_the_first_month_is_missed_two_months_after_the_clock_and_growth_after_five(world: World) -> None:
+    assert world.entries("B", "missed") == [("2026-08-01", "stages.first_month"), ("2026-11-01", "stages.growth")]
+    assert world.stages("B")[-1] == ("2026-06-08", "first_month")
+
+
+def test_nobody_types_the_amount_of_a_renewal_that_the_next_contract_says(world: World) -> None:
+    assert world.stages("A", "renewal")[-1] == ("2026-09-07", "won")
+    amount = select(t.field_value.c.number).join(t.name, t.name.c.id == t.field_value.c.field)
+    assert world.rows(amount.where(t.name.c.name == "renewal.amount")) == [(80_000_00.0,)]
+
+
+def test_bookings_are_counted_and_are_part_of_health(world: World) -> None:
+    names = dict(world.rows(select(t.name.c.id, t.name.c.name)))
+    m = t.measurement_log.c
+    words = {row.text for row in world.rows(select(m.metric, m.text)) if names[row.metric] == "usage.booking_state"}
+    assert {"red", "green"} <= words
+    parts = {
+        part.fact.name
+        for part in world.definition.metrics["health.score"].expression.node.walk()
+        if hasattr(part, "fact")
+    }
+    assert "usage.booking_state" in parts
+
+
+def test_every_rule_that_the_overlay_brings_has_happened(world: World) -> None:
+    brought = ("first_month", "books_online", "amount =")
+    assert [
+        rule
+        for rule in world.never()
+        if any(word in rule for word in brought) and rule.startswith(("lifecycle", "renewal"))
+    ] == []
