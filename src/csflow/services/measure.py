@@ -45,7 +45,7 @@ from csflow.flow.definition import Definition, Metric
 from csflow.flow.nodes import Ago, Condition
 from csflow.flow.types import WORDS
 from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
-from csflow.services.computing import ask_plugin
+from csflow.services.computing import MILESTONES, ask_plugin
 from csflow.services.plugin_health import as_dict
 from csflow.services.views import View, measures, number_names, see, stale
 from csflow.store import as_of
@@ -214,7 +214,8 @@ def _one(
     if metric.expression is None and provider is None:
         outcome.unmeasured.add(metric.name)
         if metric.uses is not None:
-            outcome.failed.append(as_dict(Failure(metric.uses, METRICS, "nothing provides it", metric.name)))
+            hook = MILESTONES if "/" in metric.name else METRICS
+            outcome.failed.append(as_dict(Failure(metric.uses, hook, "nothing provides it", metric.name)))
         return
     silent = bool(outcome.silent) and provider is not None and provider.reads_usage
     since = None if last is None or last.hash != digest or full else last.at
