@@ -130,6 +130,17 @@ def test_a_wrong_flow_is_told_at_its_place(told: Told, text: str, message: str) 
     assert len(problems) == 1, problems
 
 
+def test_no_stage_is_called_back(told: Told) -> None:
+    text = "flow: f\nopens: {trigger: go}\nstages: {a: {transitions: {back: {trigger: b}}}, back: good}\n"
+    assert told(text) == ["3:50: `back` leads to the stage a case came from, so no stage can be called that"]
+
+
+def test_a_book_has_no_first_and_no_last(told: Told) -> None:
+    problems = told("metrics: {m.a: {subject: book, value: 'first(contract, contract.amount)'}}")
+    assert len(problems) == 1
+    assert "the customers of a book have no order" in problems[0]
+
+
 def test_a_stage_without_a_way_out_is_told(told: Told) -> None:
     text = "flow: f\nstages: {a: {transitions: {b: {trigger: go}}}, b: {label: B}}"
     assert told(text) == ["2:48: no way leads out of stage 'b': give it a transition, or an end: good, bad or neutral"]
