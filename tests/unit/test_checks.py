@@ -119,7 +119,10 @@ def test_what_follows_from_a_wrong_form_is_not_told_as_well(told: Told) -> None:
         (flow(more="stops_while: contract.renewed"), "a flow stops in stages"),
         (flow(more="migrate: {a: b}"), "stage 'a' is still there"),
         (flow(more="migrate: {old: c}"), "3:16: no stage 'c'"),
-        (flow(more="milestones: {m: {optional: true}}"), "a milestone needs a guard (when:) or a word (trigger:)"),
+        (
+            flow(more="milestones: {m: {optional: true}}"),
+            "a milestone needs a guard (when:), a plugin's answer (uses:) or a word (trigger:)",
+        ),
         (flow(more="milestones: {all: contract.renewed}"), "choose another name"),
         (flow(more="milestones: {m: {when: contract.renewed, overdue: []}}"), "overdue: needs a deadline:"),
     ],
