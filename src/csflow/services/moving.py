@@ -132,8 +132,8 @@ def _repeat(work: Work, row: CaseRow, effects: Iterable[Effect], at: Instant) ->
 def open_cases(work: Work, wanted: list[dict[str, Any]]) -> list[CaseRow]:
     """Open cases: each dict has flow, subject, customer, key (None = its number), at, place, because, stage, fields.
 
-    A key that has an open case already is left out. Numbers follow the order given, which must be the same however
-    the cases came to be wanted: by subject, opening time, key.
+    A key that has an open case already is left out; the others are marked ``opened``. Numbers follow the order given,
+    which must be the same however the cases came to be wanted: by subject, opening time, key.
     """
     numbers = _numbers(work, wanted)
     taken = _open_keys(work, wanted)
@@ -148,6 +148,7 @@ def open_cases(work: Work, wanted: list[dict[str, Any]]) -> list[CaseRow]:
         taken.add((flow.base, want["subject"], key))
         numbers[place] = numbers.get(place, 0) + 1
         rows.append(_new_row(work, flow, want, numbers[place], key))
+        want["opened"] = True
         kept.append(want)
     if rows:
         _insert(work, rows, kept)

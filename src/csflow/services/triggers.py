@@ -57,17 +57,22 @@ def hear(work: Work, words: list[Said]) -> list[tuple[Said, str]]:
     cases = _candidates(work, words)
     refused: list[tuple[Said, str]] = []
     moves: list[tuple[Said, Hearing]] = []
+    wanted: list[tuple[Said, dict[str, Any]]] = []
     for said in words:
         try:
             hearing = _hearer(work, said, cases.get(id(said), []))
             _allowed(work, said, hearing)
+            if hearing.opening is not None or (hearing.row is None and said.stage is not None):
+                wanted.append((said, _want(work, said, hearing)))
+            else:
+                moves.append((said, hearing))
         except RefusedError as error:
             refused.append((said, str(error)))
-            continue
-        if hearing.opening is not None or (hearing.row is None and said.stage is not None):
-            refused += _open(work, said, hearing)
-        else:
-            moves.append((said, hearing))
+    if wanted:
+        moving.open_cases(work, [want for _, want in wanted])
+    refused += [
+        (said, f"{want['flow'].name} has an open case already") for said, want in wanted if not want.get("opened")
+    ]
     refused += _move_all(work, moves)
     return refused
 
@@ -214,27 +219,26 @@ def _allowed(work: Work, said: Said, hearing: Hearing) -> None:
         raise RefusedError(f"{hearing.flow.name} has no field '{unknown[0]}'")
 
 
-def _open(work: Work, said: Said, hearing: Hearing) -> list[tuple[Said, str]]:
+def _want(work: Work, said: Said, hearing: Hearing) -> dict[str, Any]:
+    """The case that a word opens, as `moving.open_cases` takes it. RefusedError where its rule does not let it."""
     flow, opening = hearing.flow, hearing.opening
     subject: int | None = said.subject
     if flow.subject == "contract" and said.kind == "customer":
         chosen = select(t.customer.c.contract).where(t.customer.c.id == said.customer)
         subject = work.connection.execute(chosen).scalar()
     if subject is None:
-        return [(said, f"{flow.name} is about a contract, and there is none")]
+        raise RefusedError(f"{flow.name} is about a contract, and there is none")
     if opening is not None and opening.when is not None and not _true_for(work, flow, opening, subject):
-        return [(said, f"{flow.name} does not open: {opening.when.text} does not hold")]
+        raise RefusedError(f"{flow.name} does not open: {opening.when.text} does not hold")
     values = {name: value[0] if value[1] is None else value[1] for name, value in said.fields.items()}
     fixed = {n: v for n, v in (opening.values if opening is not None else {}).items() if not hasattr(v, "node")}
     key = said.case_key if said.case_key is not None else effects.key_of(work, flow, {**fixed, **values}, subject)
-    want = {
+    return {
         "flow": flow, "subject": subject, "customer": said.customer, "key": key, "at": said.at,
         "place": opening.place if opening is not None else "import", "because": [_because(said)],
         "fields": {**fixed, **values}, "stage": said.stage or (opening.to if opening is not None else None),
         "actor": said.actor,
     }  # fmt: skip
-    rows = moving.open_cases(work, [want])
-    return [] if rows else [(said, f"{flow.name} has an open case already")]
 
 
 def _true_for(work: Work, flow: Flow, opening: Opening, subject: int) -> bool:

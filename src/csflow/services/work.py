@@ -9,9 +9,10 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, literal, null, select, update
+from sqlalchemy import Connection, Update, bindparam, literal, null, select, update
 from sqlalchemy import case as when
 
 from csflow.errors import CsflowError
@@ -28,6 +29,9 @@ from csflow.values import Instant
 
 Tell = Callable[[str, dict[str, Any]], None]
 CASE_COLUMNS = tuple(column.name for column in t.case.columns)
+FIXED = ("id", "flow", "subject", "customer", "number", "key", "opened_at")  # of a case, for its life
+CASE_CHANGES = tuple(name for name in CASE_COLUMNS if name not in FIXED)
+LINE_CHANGES = ("due", "anchor", "spec", "met", "missed", "person", "stopped", "rest", "dropped")
 
 
 class StaleError(CsflowError):
@@ -325,21 +329,11 @@ class Work:
         changed = [row for row in self.rows.values() if row.old_version is not None and row.version != row.old_version]
         if not changed:
             return
-        names = [
-            name
-            for name in CASE_COLUMNS
-            if name not in ("id", "flow", "subject", "customer", "number", "key", "opened_at")
-        ]
-        statement = (
-            update(t.case)
-            .where(t.case.c.id == bindparam("own_id"), t.case.c.version == bindparam("own_version"))
-            .values({name: bindparam(f"new_{name}") for name in names})
-        )
         values = [
-            {"own_id": row.id, "own_version": row.old_version, **{f"new_{name}": getattr(row, name) for name in names}}
+            {"own_id": row.id, "own_version": row.old_version} | {f"new_{x}": getattr(row, x) for x in CASE_CHANGES}
             for row in changed
         ]
-        written = self.connection.execute(statement, values).rowcount
+        written = self.connection.execute(_case_update(), values).rowcount
         if written not in (-1, len(changed)):
             raise StaleError("a case was changed by someone else meanwhile")
         for row in changed:
@@ -352,21 +346,11 @@ class Work:
             statement = insert_into(self.connection, t.deadline)
             self.connection.execute(statement.on_conflict_do_nothing(), [line.values() for line in new])
         if changed:
-            names = ("due", "anchor", "spec", "met", "missed", "person", "stopped", "rest", "dropped")
-            moved = (
-                update(t.deadline)
-                .where(
-                    t.deadline.c.case == bindparam("own_case"),
-                    t.deadline.c.name == bindparam("own_name"),
-                    t.deadline.c.run == bindparam("own_run"),
-                )
-                .values({name: bindparam(f"new_{name}") for name in names})
-            )
             self.connection.execute(
-                moved,
+                _line_update(),
                 [
                     {"own_case": line.case, "own_name": line.name, "own_run": line.run}
-                    | {f"new_{name}": getattr(line, name) for name in names}
+                    | {f"new_{name}": getattr(line, name) for name in LINE_CHANGES}
                     for line in changed
                 ],
             )
@@ -417,6 +401,19 @@ class Work:
         )
         if former:
             self.connection.execute(t.field_log.insert(), former)
+
+
+@cache
+def _case_update() -> Update:
+    mine = (t.case.c.id == bindparam("own_id"), t.case.c.version == bindparam("own_version"))
+    return update(t.case).where(*mine).values({name: bindparam(f"new_{name}") for name in CASE_CHANGES})
+
+
+@cache
+def _line_update() -> Update:
+    d = t.deadline.c
+    mine = (d.case == bindparam("own_case"), d.name == bindparam("own_name"), d.run == bindparam("own_run"))
+    return update(t.deadline).where(*mine).values({name: bindparam(f"new_{name}") for name in LINE_CHANGES})
 
 
 def encode(value: Any, kind: Type) -> tuple[float | None, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that offers ``on_conflict_do_nothing`` and ``on_conflict_do_update`` on this connection's database."""
-    # Only the one in use: the drivers that come with each cost a start-up.
-    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-    return dialect.insert(table)  # type: ignore[no-any-return]
+    return _insert(connection.dialect.name, table)  # type: ignore[no-any-return]
+
+
+@cache
+def _insert(dialect: str, table: Table) -> Any:
+    # Only the one in use is imported: the drivers that come with each cost a start-up.
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
 
 
 def among(column: ColumnElement[Any], ids: Iterable[int]) -> ColumnElement[bool]:
