@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
+import threading
 import warnings
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRIES = 3
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started with nohup or &, ctrl-C would be ignored for ever
 _numbers = itertools.count(1)
 
 
