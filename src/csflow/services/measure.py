@@ -6,6 +6,7 @@ The only verb that calls plugins for facts. A plugin that fails leaves its last 
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
@@ -45,6 +46,7 @@ from csflow.flow.definition import Definition, Metric
 from csflow.flow.nodes import Ago, Condition
 from csflow.flow.types import WORDS
 from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
+from csflow.services.changed import note
 from csflow.services.computing import MILESTONES, ask_plugin
 from csflow.services.plugin_health import as_dict
 from csflow.services.views import View, measures, number_names, see, stale
@@ -60,6 +62,7 @@ from csflow.values import Instant, Length, Zone, latest_start, parse_length
 
 BUILT_IN = "csflow"  # the plugin that comes with csflow: its mistakes are csflow's
 METRICS = "csflow_metrics"
+UNKNOWNS = "unknown_at_last_measure"  # key in `meta`
 CLAIMED = 3  # the queue of `touched` rows that a measure is working on
 CHANGED = Table(  # what one metric's new values change, before they are written
     "changed_values",
@@ -81,6 +84,25 @@ class Measured:
     failed: list[dict[str, Any]] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     unmeasured: set[str] = field(default_factory=set)  # metrics that kept their last values
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What csflow knows of use as a whole: whether a day of it was reported, and which features there are."""
+
+    reported: bool
+    core: bool  # a feature is a core one
+    features: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """What one measure gives to each of its metrics."""
+
+    providers: Mapping[str, Provider]
+    outcome: Measured
+    kept: Kept
+    use: _Use
 
 
 def measure(
@@ -108,10 +130,11 @@ def measure(
         run = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()
     with store.reading() as connection:
         view, last_measures = see(connection, definition, now), measures(connection)
+        measuring = _Measuring(providers, outcome, store.kept, _use(connection, zone.day_of(now)))
     for metric in _ordered(definition):
         try:
             with store.writing() as connection:
-                _one(connection, view, metric, providers, outcome, full=full or backwards, kept=store.kept)
+                _one(connection, view, metric, measuring, full=full or backwards)
         except (SQLAlchemyError, sqlite3.Error, StoreError) as error:  # a lost database is told by the next one
             provider = providers.get(metric.uses or "")
             if provider is None or provider.plugin == BUILT_IN:
@@ -124,8 +147,9 @@ def measure(
             view = replace(view, moment=moment)
     with store.writing() as connection:
         view = see(connection, definition, now)
+        everyone = _other_unknowns(connection, view) or full or backwards
         for condition in definition.conditions.values():
-            _watch(connection, view, condition, store.kept, everyone=full or backwards)
+            _watch(connection, view, condition, store.kept, everyone=everyone)
         connection.execute(delete(t.touched).where(t.touched.c.queue == CLAIMED))
         connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
     store.kept.save()
@@ -196,20 +220,11 @@ def _thin(days: dict[int, int], newest: int, at_least: Any) -> bool:
     return days[newest] < share * sum(before) / len(before)
 
 
-def _one(
-    connection: Connection,
-    view: View,
-    metric: Metric,
-    providers: Mapping[str, Provider],
-    outcome: Measured,
-    *,
-    full: bool,
-    kept: Kept,
-) -> None:
+def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuring, *, full: bool) -> None:
     """Measure one metric in its own transaction."""
-    number = view.book.number("metric", metric.name)
-    provider = providers.get(metric.uses or "")
-    digest = _digest(metric, provider)
+    number, outcome = view.book.number("metric", metric.name), measuring.outcome
+    provider = measuring.providers.get(metric.uses or "")
+    digest = _digest(metric, provider, _whole(view, metric, provider, measuring.use))
     last = connection.execute(select(t.measured).where(t.measured.c.metric == number)).first()
     if metric.expression is None and provider is None:
         outcome.unmeasured.add(metric.name)
@@ -226,9 +241,10 @@ def _one(
             narrow = since is not None and _narrow(view, metric)
             build = partial(_differing, view, metric, narrow=narrow)
             world = view.world(connection.dialect.name)
-            kept.prepared(connection, world, ["metric", metric.name, narrow], build).run(connection, view.moment)
+            statement = measuring.kept.prepared(connection, world, ["metric", metric.name, narrow], build)
+            statement.run(connection, view.moment)
         elif provider is not None and provider.select is not None:
-            error = _selected(connection, view, metric, provider, since)
+            error = _selected(connection, view, metric, measuring, since)
         elif provider is not None:
             error = ask_plugin(connection, view, metric, provider, CHANGED)
         many = _write(connection, view, metric, number) if error is None else 0
@@ -238,15 +254,17 @@ def _one(
         outcome.unmeasured.add(metric.name)
     if error is not None and provider is not None:
         _fail(outcome, metric, provider, error)
-    at = last.at if (silent or error is not None) and last is not None else view.now
     if error is not None and last is None:
         return
-    statement = insert_into(connection, t.measured).values(
+    at = view.now
+    if silent or error is not None:  # what was not computed now is still owed to everybody whom it was owed to
+        at, digest = (last.at, last.hash) if last is not None else (view.now, "")
+    written = insert_into(connection, t.measured).values(
         metric=number, at=at, hash=digest, silent=int(silent), error=error
     )
-    new = statement.excluded
+    new = written.excluded
     connection.execute(
-        statement.on_conflict_do_update(
+        written.on_conflict_do_update(
             index_elements=["metric"], set_={"at": new.at, "hash": new.hash, "silent": new.silent, "error": new.error}
         )
     )
@@ -258,7 +276,41 @@ def _fail(outcome: Measured, metric: Metric, provider: Provider, error: str) -> 
     outcome.failed.append(as_dict(failure))
 
 
-def _digest(metric: Metric, provider: Provider | None) -> str:
+def _use(connection: Connection, today: int) -> _Use:
+    first = connection.execute(select(func.min(t.usage.c.day))).scalar()
+    f = t.feature.c
+    features = [tuple(row) for row in connection.execute(select(f.id, f.core, f.product).order_by(f.id))]
+    core = any(is_core == 1 for _, is_core, _ in features)
+    return _Use(first is not None and first <= today, core, repr(features))
+
+
+def _whole(view: View, metric: Metric, provider: Provider | None, use: _Use) -> str:
+    """What a metric rests on that belongs to no customer: when it is another than last time, everybody is asked."""
+    if metric.expression is not None:
+        return repr((sorted(view.moment.unfed), sorted(view.moment.stale.intersection(metric.reads))))
+    if provider is None or provider.select is None:
+        return ""
+    calendar, zone, today = (
+        view.definition.calendars.get(str(metric.options.get("calendar"))),
+        view.zone,
+        view.moment.today,
+    )
+    begin = latest_start(_window_of(metric), today)
+    worked = calendar.between(zone.end_of(begin), zone.end_of(today)) if calendar is not None else None
+    return repr((use.reported, use.features if provider.reads_usage else use.core, worked))
+
+
+def _other_unknowns(connection: Connection, view: View) -> bool:
+    """Whether other metrics or things are unknown as a whole than at the last measure."""
+    now = json.dumps([sorted(view.moment.stale), sorted(view.moment.unfed)])
+    before = connection.execute(select(t.meta.c.value).where(t.meta.c.key == UNKNOWNS)).scalar()
+    if now == (before or "[[], []]"):
+        return False
+    note(connection, UNKNOWNS, now)
+    return True
+
+
+def _digest(metric: Metric, provider: Provider | None, whole: str) -> str:
     text = repr(
         (
             metric.expression.node if metric.expression else None,
@@ -267,6 +319,7 @@ def _digest(metric: Metric, provider: Provider | None) -> str:
             metric.type,
             metric.subject,
             provider.version if provider is not None else "",
+            whole,
         )
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -353,9 +406,10 @@ def _window_of(metric: Metric) -> Length:
 
 
 def _selected(
-    connection: Connection, view: View, metric: Metric, provider: Provider, since: Instant | None
+    connection: Connection, view: View, metric: Metric, measuring: _Measuring, since: Instant | None
 ) -> str | None:
     """Stage what a plugin's SQL finds; or the reason why it has none."""
+    provider = measuring.providers[metric.uses or ""]
     begin = latest_start(_window_of(metric), view.moment.today)
     moment, calendars = replace(view.moment), dict(view.definition.calendars)
     window = Window(begin, view.moment.today, deepcopy(metric.options), moment, calendars)
@@ -364,30 +418,26 @@ def _selected(
     if reason is None and not (isinstance(found, Select) and len(found.selected_columns) == 3):
         reason = "TypeError: it returns a select of customer, value, newest day"
     if reason is None:
-        connection.execute(
-            _staging(
-                view.book.number("metric", metric.name),
-                _windowed(connection, view, metric, provider, since, found.subquery("found")),
-            )
-        )
+        nothing = _of_no_use(metric, provider, measuring.use)
+        values = _windowed(view, metric, nothing, since, found.subquery("found"))
+        connection.execute(_staging(view.book.number("metric", metric.name), values))
     return reason
 
 
+def _of_no_use(metric: Metric, provider: Provider, use: _Use) -> ColumnElement[Any]:
+    """The value of a customer without a row in the window: unknown as long as nobody could have one."""
+    if not use.reported or (metric.options.get("features") == "core" and not use.core):
+        return cast(null(), Double)
+    return literal(provider.empty, Double)
+
+
 def _windowed(
-    connection: Connection, view: View, metric: Metric, provider: Provider, since: Instant | None, found: Any
+    view: View, metric: Metric, nothing: ColumnElement[Any], since: Instant | None, found: Any
 ) -> Select[Any]:
     """Every customer whose window lost or gained a row, with the provider's value or its value of no usage."""
-    today, length = view.moment.today, _window_of(metric)
+    today, length, cu = view.moment.today, _window_of(metric), t.customer
     begin = latest_start(length, today)
-    first = connection.execute(select(func.min(t.usage.c.day))).scalar()
-    cu = t.customer
-    empty = literal(provider.empty, Double) if first is not None and first <= today else cast(null(), Double)
-    if (
-        metric.options.get("features") == "core"
-        and connection.execute(select(t.feature.c.id).where(t.feature.c.core == 1).limit(1)).first() is None
-    ):
-        empty = cast(null(), Double)
-    value = case((found.c[0].is_(None), empty), else_=cast(found.c[1], Double))
+    value = case((found.c[0].is_(None), nothing), else_=cast(found.c[1], Double))
     columns = [
         cu.c.id.label("subject"),
         value.label("number"),

@@ -1,0 +1,179 @@
+"""A measure of whom something changed for finds what a measure of everybody finds; on both databases."""
+
+from __future__ import annotations
+
+import pytest
+from shop import Shop, at
+from sqlalchemy import select, update
+
+from csflow.services.importing import import_file
+from csflow.services.measure import measure
+from csflow.store import tables as t
+
+FILES = {
+    "csflow.yaml": """
+csflow: 1
+name: p
+currency: EUR
+zone: Europe/Berlin
+calendars: {office: {zone: Europe/Berlin, hours: {mon-fri: 09:00-17:00}}}
+imports:
+  log: {into: usage, every: 1 day, columns: {customer: customer, feature: feature, day: day, seconds: seconds}}
+  people: {into: contact, columns: {id: id, customer: customer}}
+""",
+    "metrics.yaml": """
+metrics:
+  usage.days: {uses: csflow/active_days, type: number, with: {window: 30 days}}
+  usage.core: {uses: csflow/feature_share, type: share, with: {window: 30 days, features: core}}
+  usage.open: {uses: csflow/feature_share, type: share, with: {window: 30 days, features: available}}
+  usage.time: {uses: csflow/session_share, type: share, with: {window: 30 days, calendar: office}}
+  usage.twice: usage.days * 2
+  size.people: count(contact)
+""",
+    "care.yaml": """
+flow: care
+opens: contract.id is known
+stages:
+  start:
+    transitions:
+      idle: has_been(usage.days < 1, days(3))
+  idle: good
+""",
+}
+HEAD = "customer,feature,day,seconds\n"
+
+
+class Measurer:
+    """The project of this file with three customers; what is imported comes in on the day it is measured."""
+
+    def __init__(self, database, folder):
+        self.shop, self.folder = Shop(database, folder / "shop", FILES), folder
+        for key in ("C-1", "C-2", "C-3"):
+            self.shop.customer(key)
+
+    def bring(self, kind, text, on):
+        path = self.folder / f"{kind}.csv"
+        path.write_text(text, "utf-8")
+        told = import_file(self.shop.store, self.shop.definition, kind, path, as_of=at(on), recorded=at(on))
+        assert told.rejected == 0, told.reasons
+
+    def measure(self, on, *, full=False):
+        shop = self.shop
+        return measure(shop.store, shop.definition, shop.providers, now=at(on), recorded=at(on), full=full)
+
+    def values(self, name):
+        m = t.measurement.c
+        joined = select(t.customer.c.key, m.number).join_from(t.measurement, t.name, t.name.c.id == m.metric)
+        joined = joined.join(t.customer, t.customer.c.id == m.subject).where(t.name.c.name == name)
+        with self.shop.store.reading() as connection:
+            return dict(connection.execute(joined.order_by(t.customer.c.key)).all())
+
+    def spans(self):
+        columns = (t.span.c.condition, t.span.c.subject, t.span.c.truth)
+        with self.shop.store.reading() as connection:
+            return sorted(tuple(row) for row in connection.execute(select(*columns)))
+
+    def full_finds_no_more(self, on):
+        spans = self.spans()
+        assert self.measure(on, full=True).changed == {}
+        assert self.spans() == spans
+
+
+@pytest.fixture
+def project(database, tmp_path):
+    opened = Measurer(database, tmp_path)
+    yield opened
+    opened.shop.close()
+
+
+def test_the_first_day_of_use_makes_everybody_elses_use_0(project):
+    project.measure("2026-03-30")
+    assert project.values("usage.days") == {}
+    project.bring("log", HEAD + "C-1,plan,2026-03-31,60\n", "2026-03-31")
+    project.measure("2026-03-31")
+    assert project.values("usage.days") == {"C-1": 1, "C-2": 0, "C-3": 0}
+    assert project.values("usage.twice") == {"C-1": 2, "C-2": 0, "C-3": 0}
+    project.full_finds_no_more("2026-03-31")
+
+
+def test_a_first_day_that_is_still_to_come_makes_nobodys_use_known_before(project):
+    project.bring("log", HEAD + "C-1,plan,2026-04-02,60\n", "2026-03-31")
+    project.measure("2026-03-31")
+    assert project.values("usage.days") == {}
+    project.measure("2026-04-02")
+    assert project.values("usage.days") == {"C-1": 1, "C-2": 0, "C-3": 0}
+    project.full_finds_no_more("2026-04-02")
+
+
+def test_the_first_core_feature_makes_depth_known_and_the_next_one_halves_it_of_whoever_did_not_use_it(project):
+    project.bring("log", HEAD + "C-1,plan,2026-03-31,60\nC-2,mail,2026-03-31,60\n", "2026-03-31")
+    project.measure("2026-03-31")
+    assert project.values("usage.core") == {}
+    assert project.values("usage.open") == {"C-1": 1 / 2, "C-2": 1 / 2, "C-3": 0}
+    project.bring("features", "id,core\nplan,yes\n", "2026-03-31")
+    project.measure("2026-03-31")
+    assert project.values("usage.core") == {"C-1": 1, "C-2": 0, "C-3": 0}
+    project.full_finds_no_more("2026-03-31")
+    project.bring("features", "id,core\nsell,yes\nprint,no\n", "2026-03-31")  # nobody used them
+    project.measure("2026-03-31")
+    assert project.values("usage.core") == {"C-1": 1 / 2, "C-2": 0, "C-3": 0}
+    assert project.values("usage.open") == {"C-1": 1 / 4, "C-2": 1 / 4, "C-3": 0}
+    project.full_finds_no_more("2026-03-31")
+
+
+def test_later_days_ask_only_those_whose_use_they_are(project):
+    project.bring("features", "id,core\nplan,yes\n", "2026-03-31")
+    project.bring("log", HEAD + "C-1,plan,2026-03-31,60\n", "2026-03-31")
+    project.measure("2026-03-31")
+    with project.shop.store.writing() as connection:
+        wrong = update(t.measurement).where(t.measurement.c.subject == project.shop.id("C-2", connection))
+        connection.execute(wrong.values(number=99))  # nobody asks about it, so it stays
+    project.bring("log", HEAD + "C-1,plan,2026-04-01,60\n", "2026-04-01")
+    project.measure("2026-04-01")
+    assert project.values("usage.days") == {"C-1": 2, "C-2": 99, "C-3": 0}
+    assert project.values("usage.core") == {"C-1": 1, "C-2": 99, "C-3": 0}
+    assert project.values("usage.twice") == {"C-1": 4, "C-2": 99, "C-3": 0}
+
+
+def test_working_time_that_a_window_lost_changes_the_share_of_whoever_did_nothing_new(project):
+    project.bring("log", HEAD + "C-1,plan,2026-04-03,3600\nC-2,plan,2026-04-03,7200\n", "2026-04-03")
+    project.measure("2026-04-03")  # a Friday; 5 March to 3 April are 22 days of eight hours
+    assert project.values("usage.time") == {"C-1": 1 / 176, "C-2": 2 / 176, "C-3": 0}
+    project.bring("log", HEAD + "C-3,plan,2026-04-04,3600\n", "2026-04-04")
+    project.measure("2026-04-04")  # Thursday 5 March has left, Saturday has come
+    assert project.values("usage.time") == {"C-1": 1 / 168, "C-2": 2 / 168, "C-3": 1 / 168}
+    project.full_finds_no_more("2026-04-04")
+
+
+def test_whatever_is_computed_from_a_source_is_known_again_for_all_when_it_speaks_again(project):
+    project.bring("log", HEAD + "C-1,plan,2026-03-30,60\nC-2,plan,2026-03-30,60\n", "2026-03-30")
+    project.measure("2026-03-30")
+    known = project.spans()
+    assert project.measure("2026-04-01").silent == ["log"]
+    project.measure("2026-04-02")  # the night after, what the silent source gave is known to be old
+    assert project.values("usage.twice") == {"C-1": None, "C-2": None, "C-3": None}
+    assert project.spans() != known
+    project.bring("log", HEAD + "C-1,plan,2026-04-03,60\n", "2026-04-03")
+    project.measure("2026-04-03")
+    assert project.values("usage.twice") == {"C-1": 4, "C-2": 2, "C-3": 0}
+    assert project.spans() == known
+    project.full_finds_no_more("2026-04-03")
+
+
+def test_a_source_that_was_silent_at_the_first_measure_makes_everybody_known_when_it_speaks(project):
+    project.bring("log", HEAD + "C-1,plan,2026-03-20,60\n", "2026-03-20")
+    assert project.measure("2026-03-31").silent == ["log"]
+    assert project.values("usage.days") == {}
+    project.bring("log", HEAD + "C-2,plan,2026-04-01,60\n", "2026-04-01")
+    project.measure("2026-04-01")
+    assert project.values("usage.days") == {"C-1": 1, "C-2": 1, "C-3": 0}
+    project.full_finds_no_more("2026-04-01")
+
+
+def test_the_first_contact_of_all_makes_everybody_elses_count_0(project):
+    project.measure("2026-03-30")
+    assert project.values("size.people") == {}
+    project.bring("people", "id,customer\nP-1,C-1\n", "2026-03-31")
+    project.measure("2026-03-31")
+    assert project.values("size.people") == {"C-1": 1, "C-2": 0, "C-3": 0}
+    project.full_finds_no_more("2026-03-31")
