@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 from shop import Shop
+from sqlalchemy import insert
 
 from csflow.hookspecs import Provider
+from csflow.store import tables as t
+from csflow.values import day
 
 FILES = {
     "csflow.yaml": """
@@ -21,6 +24,7 @@ metrics:
   usage.beds: {value: customer.beds, fresh: 20 days}
   usage.twice: usage.beds * 2
   usage.luck: {uses: shop/luck, type: number}
+  contract.line: {subject: contract, value: contract.product}
 """,
     "care.yaml": """
 flow: care
@@ -31,11 +35,13 @@ stages:
       full: usage.beds >= 10
       double: usage.twice >= 10
       lucky: usage.luck > 1
+      worthy: contract.line == 'pro'
       angry: complaint.stage == 'done'
       dear: count(complaint, complaint.cost > 5) >= 1
   full: good
   double: good
   lucky: good
+  worthy: good
   angry: good
   dear: good
 """,
@@ -75,9 +81,9 @@ def shop(database, tmp_path):
     opened.close()
 
 
-def why(shop, target, on):
+def why(shop, target, on, customer="C-1"):
     """What is said of the one unknown value that the way to that stage reads."""
-    way = next(one for one in shop.explain("C-1", on)["transitions"] if one["to"] == target)
+    way = next(one for one in shop.explain(customer, on)["transitions"] if one["to"] == target)
     (value,) = [value for value in way["values"] if value["value"] is None]
     return value["unknown"]
 
@@ -95,18 +101,45 @@ def test_a_value_that_was_known_and_whose_input_no_longer_is_names_it(shop):
     shop.run("2026-01-05")
     shop.state("C-1", "beds", None)
     shop.run("2026-01-06")
-    assert why(shop, "full", "2026-01-07") == "unknown when it was measured"
+    assert why(shop, "full", "2026-01-07") == "unknown when it was measured, from customer.beds"
     assert why(shop, "double", "2026-01-07") == "unknown when it was measured, from usage.beds"
 
 
-def test_a_metric_that_was_never_computed_for_it_says_so_and_how_its_plugin_failed_since(shop):
+def test_a_value_that_was_never_known_says_that_it_was_measured_and_from_what(shop):
+    shop.run("2026-01-05")
+    assert why(shop, "full", "2026-01-06") == "unknown when it was measured, from customer.beds"
+    assert why(shop, "double", "2026-01-06") == "unknown when it was measured, from usage.beds"
+
+
+def test_a_customer_that_came_after_the_last_measure_was_not_measured_yet(shop):
+    shop.run("2026-01-05")
+    shop.customer("C-2")
+    shop.advance("2026-01-06")
+    assert why(shop, "full", "2026-01-06", "C-2") == "not measured yet for this customer"
+    assert why(shop, "full", "2026-01-06", "C-1") == "unknown when it was measured, from customer.beds"
+    shop.measure("2026-01-06")
+    assert why(shop, "full", "2026-01-06", "C-2") == "unknown when it was measured, from customer.beds"
+
+
+def test_the_same_is_said_of_a_contract_that_is_new(shop):
+    shop.run("2026-01-05")
+    assert why(shop, "worthy", "2026-01-05") == "unknown when it was measured, from contract.product"
+    shop.ends("C-1", "2026-01-05")
+    with shop.store.writing() as c:
+        row = {"customer": shop.id("C-1", c), "key": "K-2", "starts_on": day("2026-01-06"), "happened": 0}
+        c.execute(insert(t.contract).values(**row, ends=None, currency="EUR"))
+    assert why(shop, "worthy", "2026-01-06") == "not measured yet for this contract"
+    assert why(shop, "full", "2026-01-06") == "unknown when it was measured, from customer.beds"
+
+
+def test_a_metric_that_its_plugin_does_not_know_says_so_and_how_the_plugin_failed_since(shop):
     shop.run("2026-01-05")  # the plugin knows nothing of C-1
-    assert why(shop, "lucky", "2026-01-05") == "not measured yet for this customer"
+    assert why(shop, "lucky", "2026-01-05") == "unknown when it was measured"
     shop.providers["shop/luck"] = Provider(compute=lambda _batch: 1 / 0)
     shop.state("C-1", "beds", 4.0)
     shop.run("2026-01-06")
     said = why(shop, "lucky", "2026-01-06")
-    assert said.startswith("never measured for this customer: ")
+    assert said.startswith("it has no value for this customer, and measuring it failed: ")
     assert said.endswith("ZeroDivisionError: division by zero")
 
 

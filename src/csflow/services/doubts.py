@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from csflow.flow import nodes as n
 from csflow.flow.expressions import Expression
 from csflow.flow.types import TEXT, TIME, Fact
+from csflow.services.views import KINDS, newest_measured
 from csflow.store import tables as t
 from csflow.values import Instant, length_text
 
@@ -19,15 +20,30 @@ if TYPE_CHECKING:
     from csflow.flow.evaluation import Facts
     from csflow.services.views import View
 
-CONTRACT = Fact("contract.id", TEXT, "contract", "column", "id")
+HOMES = {kind: Fact(f"{kind}.id", TEXT, kind, "column", "id") for kind in KINDS}
+CONTRACT = HOMES["contract"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Doubts:
     """What is known about measuring, for answering why a fact is unknown at a moment."""
 
     view: View
     measured: dict[int, Any]  # number of a metric → its row of `measured`
+    new: frozenset[tuple[str, Any, Any]] = frozenset()  # kind, customer's id and own id of what came since
+
+    def meet(self, connection: Connection, cases: Iterable[int]) -> None:
+        """Learn what came since the last measure, before it is asked about these cases."""
+        found: set[tuple[str, str, str]] = set()
+        last = self.view.zone.day_of(max((row.at for row in self.measured.values()), default=0))
+        owners = select(t.case.c.customer).where(t.case.c.id.in_(list(cases)))
+        for kind, mark in newest_measured(connection).items():
+            table = getattr(t, kind)
+            owner = table if kind == "customer" else table.join(t.customer, t.customer.c.id == table.c.customer)
+            rows = select(t.customer.c.key, table.c.key).select_from(owner)
+            rows = rows.where(t.customer.c.id.in_(owners), or_(table.c.id > mark, table.c.happened > last))
+            found.update((kind, *row) for row in connection.execute(rows))
+        self.new = frozenset(found)
 
     def why(self, fact: Fact, facts: Facts, stated: Instant | None) -> str:
         """One line of why this fact, whose value is None, is unknown for this row."""
@@ -44,12 +60,19 @@ class Doubts:
             return "never measured"
         if fact.key in self.view.moment.stale:
             return self._stale(fact.key)
-        if stated is not None:
-            inputs = f", from {', '.join(metric.reads)}" if metric.reads else ""
-            return f"unknown when it was measured{inputs}"
-        if row.error:
-            return f"never measured for this {metric.subject}: {row.error}"
-        return self._missing(fact, facts) or f"not measured yet for this {metric.subject}"
+        if stated is None and row.error:
+            return f"it has no value for this {metric.subject}, and measuring it failed: {row.error}"
+        if stated is None and (missing := self._missing(fact, facts)) is not None:
+            return missing
+        if stated is None and self._is_new(metric.subject, facts):
+            return f"not measured yet for this {metric.subject}"
+        read = metric.expression.facts if metric.expression is not None else metric.facts
+        inputs = ", ".join(dict.fromkeys(one.name for one in read))
+        return f"unknown when it was measured{f', from {inputs}' if inputs else ''}"
+
+    def _is_new(self, kind: str, facts: Facts) -> bool:
+        """Whether it came after the last measure: a value that was unknown at a measure leaves no row behind."""
+        return kind in HOMES and (kind, facts.value(HOMES["customer"]), facts.value(HOMES[kind])) in self.new
 
     def _stale(self, name: str) -> str:
         """Its source is silent, it is older than its `fresh:`, or that is so of something it is computed from."""
@@ -102,6 +125,9 @@ def needed(facts: Iterable[Fact]) -> list[Expression]:
         found["value", fact] = n.Read(fact.type, 0, fact)
         if fact.kind in ("metric", "field"):
             found["stated", fact] = n.Recorded(TIME, 0, fact)
+        if fact.kind == "metric" and fact.owner in HOMES:
+            for own in (HOMES["customer"], HOMES[fact.owner]):
+                found["value", own] = n.Read(own.type, 0, own)
         home = CONTRACT if fact.owner == "contract" else None
         if fact.owner.startswith("flow:"):
             home = _stage_of(fact.owner.removeprefix("flow:"))

@@ -151,6 +151,7 @@ class _Explainer:
 
     def some(self, ids: list[int]) -> Iterator[dict[str, Any]]:
         known = around(self.connection, self.view, ids)
+        self.doubts.meet(self.connection, ids)
         known.heard = heard(self.connection, self.view, known.rows.values())
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for row in known.rows.values():

@@ -49,7 +49,7 @@ from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
 from csflow.services.changed import note
 from csflow.services.computing import MILESTONES, ask_plugin
 from csflow.services.plugin_health import as_dict
-from csflow.services.views import View, measures, number_names, see, stale
+from csflow.services.views import NEWEST, View, measures, newest, number_names, see, stale
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.guards import Translator
@@ -125,6 +125,7 @@ def measure(
         backwards = last is not None and now < last
         refresh(connection, zone.day_of(now), MEASURE, zone, everyone=backwards)
         _claim(connection, zone.day_of(now))
+        note(connection, NEWEST, newest(connection))
         outcome.silent = _listen(connection, definition, zone.day_of(now))
         row = {"verb": "measure", "as_of": now, "recorded": recorded, "definition": definition.hash}
         run = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()

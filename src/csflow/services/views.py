@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -106,6 +107,22 @@ def measures(connection: Connection) -> Measures:
     """When each metric was measured last."""
     found = connection.execute(select(t.measured.c.metric, t.measured.c.at, t.measured.c.silent))
     return {metric: (at, bool(silent)) for metric, at, silent in found}
+
+
+NEWEST = "newest_measured"  # key in `meta`: kind → the highest number there was at the last measure
+KINDS = ("customer", "contract", "contact")
+
+
+def newest(connection: Connection) -> str:
+    """The highest numbers that there are now, as they are kept under ``NEWEST``."""
+    highest = [select(func.coalesce(func.max(getattr(t, kind).c.id), 0)).scalar_subquery() for kind in KINDS]
+    return json.dumps(dict(zip(KINDS, connection.execute(select(*highest)).one(), strict=True)))
+
+
+def newest_measured(connection: Connection) -> dict[str, int]:
+    """Kind → the number above which everything came after the last measure; empty where that is not known."""
+    kept = connection.execute(select(t.meta.c.value).where(t.meta.c.key == NEWEST)).scalar()
+    return {} if kept is None else json.loads(kept)
 
 
 def stale(definition: Definition, numbers: dict[tuple[str, str], int], last: Measures, now: Instant) -> frozenset[str]:
