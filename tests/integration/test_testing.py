@@ -106,6 +106,9 @@ def test_a_plugin_is_begun_listed_and_followed(csflow_project):
     assert project.csflow("plugins", "new", "orders")[0] == 0
     assert project.csflow("plugins", "new", "orders")[0] == 2
     assert project.csflow("plugins", "new", "no-name")[0] == 2
+    for taken in ("csflow", "json", "class"):
+        code, _, err = project.csflow("plugins", "new", taken)
+        assert (code, "cannot be a plugin's name" in err) == (2, True)
     code, out, _ = project.csflow("plugins")
     assert code == 0
     assert "csflow_metrics: orders/per_day" in out

@@ -133,6 +133,12 @@ def test_a_wrong_flow_is_told_at_its_place(told: Told, text: str, message: str) 
     assert len(problems) == 1, problems
 
 
+def test_a_window_of_a_milestone_that_is_none_is_told(told: Told) -> None:
+    flow = "flow: f\nstages: {a: {milestones: {m: {uses: x/y, with: {window: 2 working days}}}, transitions: {b: milestones.m}}, b: good}"
+    problems = told(flow)
+    assert any("a window is counted in days, weeks, months or years, not in working days" in one for one in problems)
+
+
 def test_no_stage_is_called_back(told: Told) -> None:
     text = "flow: f\nopens: {trigger: go}\nstages: {a: {transitions: {back: {trigger: b}}}, back: good}\n"
     assert told(text) == ["3:50: `back` leads to the stage a case came from, so no stage can be called that"]
@@ -214,6 +220,12 @@ def test_a_name_that_no_expression_could_read_is_refused(told: Told, text: str, 
         ("{weights: {customer.nme: 1}}", "1:27: unknown fact 'customer.nme'"),
         ("{weights: {customer.contracts: -1}}", "needs a weight that is not negative"),
         ("{uses: x/y}", "a plugin computes this metric: say its type:"),
+        ("{uses: x/y, type: number, with: {window: 30 dayz}}", "'30 dayz' is not a length: did you mean 'day'?"),
+        ("{uses: x/y, type: number, with: {window: 30}}", "'30' is not a length: write '14 days'"),
+        (
+            "{uses: x/y, type: number, with: {window: 24 hours}}",
+            "a window is counted in days, weeks, months or years, not in hours",
+        ),
         ("{value: customer.name, type: number}", "a number is needed here, this is a text"),
         ("{value: m.a + 1}", "in a circle: m.a → m.a"),
         ("{bands: {a: 0}}", "bands cut a number: say which with of:"),

@@ -122,5 +122,6 @@ def _change(here: Here, verb: str, said: dict[str, Any]) -> None:
 
 
 def _remark(row: dict[str, Any]) -> str:
-    tries = f"{row['tries']} tries, again at {row['next_try']}: " if row["next_try"] and row["tries"] else ""
+    again = row["next_try"] and row["tries"]
+    tries = f"{counted(row['tries'], 'try', 'tries')}, again at {row['next_try']}: " if again else ""
     return f"{tries}{row['error'] or row['message'] or ''}"

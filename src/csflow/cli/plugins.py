@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +74,8 @@ def new(here: Here, name: str) -> None:
     """
     if not name.isidentifier():
         raise UsageError(f"'{name}' cannot be a plugin's name: use letters, digits and _")
+    if iskeyword(name) or name == "csflow" or name in sys.stdlib_module_names:
+        raise UsageError(f"'{name}' cannot be a plugin's name: it is a word of Python or csflow already")
     folder = here.folder()
     path = folder / f"{name}.py"
     if path.exists():

@@ -232,6 +232,7 @@ class _FlowBuilder:
         """What a plugin decides is measured like a metric that is true or false; the guard reads it."""
         site, subject = self.site, self.subject
         uses, given = site.uses(path, written, "milestone"), site.given(path, written, subject)
+        site.window(path, written, subject)
         reads = tuple(fact.name for fact in given if fact.kind == "metric")
         key = f"{self.name}/{name}"
         site.computed[key] = Metric(

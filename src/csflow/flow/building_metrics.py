@@ -69,6 +69,8 @@ class MetricBuilder:
             self.site.wrong(path, "a plugin computes this metric: say its type:")
         subject = content.get("subject") or "customer"
         given = self.site.given(path, content, subject) if content.get("uses") is not None else ()
+        if content.get("uses") is not None:
+            self.site.window(path, content, subject)
         facts = expression.all_facts if expression else given
         return Metric(
             name=name,

@@ -126,6 +126,17 @@ class Site:
                 self.wrong((*path, "with", "reads", *([place] if isinstance(names, list) else [])), str(error))
         return tuple(found)
 
+    def window(self, path: Path, written: Tree, subject: str) -> None:
+        """Note a ``with: {window: ...}`` of a ``uses:`` that is no span of whole days."""
+        text = (written.get("with") or {}).get("window")
+        if text is None or subject != "customer":
+            return
+        path = (*path, "with", "window")
+        length = self.parsed(path, parse_length, text)
+        if length is not None and not length.calendar:
+            unit = length.unit.replace("_", " ")
+            self.wrong(path, f"a window is counted in days, weeks, months or years, not in {unit}")
+
     def length(self, path: Path, text: Any) -> Length | None:
         """A length; None where none is written or it is wrong."""
         return None if text is None else self.parsed(path, parse_length, text)
