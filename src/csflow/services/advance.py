@@ -21,7 +21,7 @@ from csflow.services import assigning, deadlines, effects, moving, triggers
 from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.distinct import Distinct
-from csflow.services.finding import kind_of, whose
+from csflow.services.owning import kind_of, whose
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from csflow.flow.definition import Flow, Milestone, Opening, Stage, Transition
 from csflow.flow.expressions import Expression
 from csflow.services.deadlines import specs
+from csflow.services.owning import owner_of
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -56,7 +57,7 @@ Column = ColumnElement[Any]
 class Hit:
     """A rule holds for a case (or, for openings, a subject). ``order`` sorts what happens first."""
 
-    owner: int  # see `owner_of`
+    owner: int  # see `owning.owner_of`
     order: int
     kind: str
     rule: Any
@@ -549,11 +550,6 @@ def _timed_effects(flow: Flow) -> dict[str, Any]:
             if effect.every is not None:
                 found[f"|{effect.place}"] = effect
     return found
-
-
-def owner_of(kind: str, subject: Column, customer: Column | None) -> Column:
-    """Who is written in one piece: the customer; who has none is a number below zero, for a row of another table."""
-    return customer if customer is not None else literal(-1 if kind == "organisation" else 0) - 2 * subject
 
 
 def words_waiting(view: View, after: int | None, scope: Scope) -> Select[Any]:

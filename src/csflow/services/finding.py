@@ -9,10 +9,8 @@ from sqlalchemy import Connection, select
 from csflow.errors import UsageError
 from csflow.services.meaning import find_meant, near
 from csflow.store import tables as t
-from csflow.store.names import subject_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
 
     from csflow.flow.definition import Definition
 
@@ -40,19 +38,3 @@ def find_cases(connection: Connection, definition: Definition, target: str, flow
 
 def _belongs(definition: Definition, name: str, flow: str) -> bool:
     return name == flow or (name in definition.flows and definition.flows[name].base == flow)
-
-
-def kind_of(owner: int) -> tuple[str, int]:
-    """The kind and row of an owner as `asking.owner_of` numbers them."""
-    return ("customer", owner) if owner >= 0 else (("person", "organisation")[-owner % 2], -owner // 2)
-
-
-def whose(connection: Connection, definition: Definition, owner: int, cases: Iterable[int | None]) -> str:
-    """Whom the rules of these cases were about, in people's words: the first case, else the owner."""
-    for case in cases:
-        found = connection.execute(select(t.case).where(t.case.c.id == case)).first() if case is not None else None
-        if found is not None:
-            key = subject_names(connection, definition.flows[found.flow].subject, [found.subject]).get(found.subject)
-            return f"{found.flow}/{key}/{found.number}"
-    kind, id_ = kind_of(owner)
-    return f"{kind} {subject_names(connection, kind, [id_]).get(id_)}"
