@@ -410,3 +410,11 @@ def test_the_hash_changes_with_labels_and_order_of_stages(load_project: Load) ->
 def test_the_hash_does_not_change_with_tests_and_database(load_project: Load) -> None:
     tree = load_project(SMALL).tree
     assert content_hash({**tree, "database": "x", "tests": {"t": {"steps": []}}}) == content_hash(tree)
+
+
+def test_a_way_out_that_nothing_provides_is_a_warning(load_project: Load) -> None:
+    text = "flow: f\nstages:\n  a: {transitions: {b: {trigger: go}}, do: [{notify: csm, via: pigon}]}\n  b: good\n"
+    files = {"x.yaml": text, "roles.yaml": "roles: {csm: {}}\n"}
+    (found,) = load_project(files, provided=frozenset({"pigeon"})).problems
+    assert found.message == "nothing provides 'pigon', so this message waits in the outbox: did you mean 'pigeon'?"
+    assert not load_project(files, provided=frozenset({"pigon"})).problems

@@ -77,7 +77,7 @@ class Hand:
             role=self.role((*path, "for"), written.get("for")),
             label=site.labels((*path, "label"), written.get("label")),
             message=message,
-            via=written.get("via"),
+            via=site.via((*path, "via"), written.get("via")),
             due=self.due((*path, "due"), written.get("due")),
             when=site.guard((*path, "when"), written.get("when"), subject=subject, flow=self.flow),
             every=site.length((*path, "every"), written.get("every")),

@@ -127,7 +127,7 @@ def build_messages(site: Site) -> dict[str, Message]:
         }
         for part in ("title", "text"):
             site.labels((*path, part), content.get(part))
-        messages[name] = Message(name, *next(iter(made.values())), content.get("via"), made)
+        messages[name] = Message(name, *next(iter(made.values())), site.via((*path, "via"), content.get("via")), made)
     return messages
 
 

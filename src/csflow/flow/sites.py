@@ -126,6 +126,13 @@ class Site:
                 self.wrong((*path, "with", "reads", *([place] if isinstance(names, list) else [])), str(error))
         return tuple(found)
 
+    def via(self, path: Path, name: str | None) -> str | None:
+        """The way a message goes out by: a warning where nothing provides it."""
+        if name is not None and name not in self.provided:
+            near = nearest(name, self.provided)
+            self.wrong(path, f"nothing provides '{name}', so this message waits in the outbox{near}", warning=True)
+        return name
+
     def window(self, path: Path, written: Tree, subject: str) -> None:
         """Note a ``with: {window: ...}`` of a ``uses:`` that is no span of whole days."""
         text = (written.get("with") or {}).get("window")
