@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,12 @@ TERMINATED = 143  # what the command line ends with when it is told to end: no p
 def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
     """What a plugin's function gives, and None; or None, and why it gave nothing: it raised, it called exit.
 
-    The one place where whatever a plugin does wrong is caught.
+    The one place where whatever a plugin does wrong is caught. What it prints goes to stderr: stdout is csflow's own,
+    and scripts read JSON there.
     """
     try:
-        return function(*arguments), None
+        with redirect_stdout(sys.stderr):
+            return function(*arguments), None
     except KeyboardInterrupt:
         raise
     except SystemExit as error:

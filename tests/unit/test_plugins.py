@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from csflow.errors import UsageError
-from csflow.hookspecs import Failure, Moved, Provider, hookimpl
+from csflow.hookspecs import Failure, Moved, Provider, attempt, hookimpl
 from csflow.installed import PLUGINS, Entry
 from csflow.plugins import (
     HOOKS,
@@ -212,3 +212,12 @@ def test_two_packages_with_a_plugin_of_one_name_are_refused(monkeypatch: pytest.
     with pytest.raises(UsageError, match="two plugins are called 'orders': shop-orders and other-orders"):
         make_manager([], version="0.1.0")
     assert make_manager([], version="0.1.0", off=["orders"]).origins == {}
+
+
+def test_what_a_plugin_prints_goes_to_stderr_because_scripts_read_stdout(tmp_path, capsys):
+    path = tmp_path / "talkative.py"
+    path.write_text("print('imported')\ndef say(): print('said'); return 7\n")
+    module = import_file(path)
+    assert attempt(module.say) == (7, None)
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "imported\nsaid\n")

@@ -8,10 +8,11 @@ the same ids. What was marked as sent is never touched again.
 from __future__ import annotations
 
 import hashlib
+import sys
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -413,7 +414,8 @@ class _Delivery:
 
     def _try(self, send: Callable[[Any], None], item: _Item) -> Exception | None:
         try:
-            send(item.load)
+            with redirect_stdout(sys.stderr):  # what a plugin prints is not csflow's answer
+                send(item.load)
         except SystemExit as error:
             if error.code == TERMINATED:
                 raise
