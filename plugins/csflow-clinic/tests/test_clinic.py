@@ -1,7 +1,6 @@
 """The Python of the trade, by hand-computed figures and in a project."""
 
 import csflow_clinic as clinic
-import pytest
 
 from csflow.testing import Asked, check_metric, check_milestone, usage
 
@@ -97,13 +96,8 @@ def test_in_a_project(csflow_project):
     assert project.milestones("A")["campaign"].startswith("2026-01-30")
 
 
-@pytest.mark.parametrize("wrong", ["window: 7 moons", "hours: {noday: 3}"])
-def test_wrong_settings_are_told(csflow_project, wrong):
-    text = (
-        PROJECT.replace("window: 7 days", wrong)
-        if "window" in wrong
-        else PROJECT.replace("hours: {mon-fri: 10, sat: 6}", wrong)
-    )
+def test_wrong_settings_are_told(csflow_project):
+    text = PROJECT.replace("hours: {mon-fri: 10, sat: 6}", "hours: {noday: 3}")
     code, out, _ = csflow_project({"csflow.yaml": text, "lifecycle.yaml": FLOW}).csflow("validate")
     assert code == 3
     assert "clinic/open_share: say with: {window: 4 weeks" in out
