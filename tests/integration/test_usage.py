@@ -6,6 +6,7 @@ import pytest
 from shop import Shop, at
 from sqlalchemy import select
 
+from csflow.builtin import usage
 from csflow.services.importing import import_file
 from csflow.store import tables as t
 
@@ -88,3 +89,20 @@ def test_time_in_the_product_is_a_share_of_the_calendars_working_time_and_unknow
     # 22 working days of 8 hours from 2 to 31 March
     assert measured["usage.time"]["C-1"] == pytest.approx(2 / 176)
     assert measured["usage.never"].get("C-1") is None
+
+
+@pytest.mark.parametrize(
+    ("uses", "options", "told"),
+    [
+        ("csflow/active_days", {"windw": "3 days"}, "there is no setting 'windw': it has window"),
+        ("csflow/session_share", {"window": "3 days", "feature": "x"}, "there is no setting 'feature': it has window, calendar"),
+        ("csflow/feature_share", {"window": "3 days", "features": "core"}, None),
+    ],
+)
+def test_a_misspelt_setting_of_a_usage_metric_is_told(uses, options, told):
+    check = usage.csflow_metrics()[uses].check
+    if told is None:
+        check(options)
+    else:
+        with pytest.raises(ValueError, match=told):
+            check(options)

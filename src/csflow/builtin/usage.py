@@ -6,6 +6,8 @@ its source did report; before any usage was imported everything here is unknown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, cast, distinct, func, or_, select
@@ -94,10 +96,28 @@ def event_count(window: Window) -> Select[Any]:
     )
 
 
+SETTINGS = {  # what each reads of its `with:`
+    active_days: ("window",),
+    feature_share: ("window", "features"),
+    session_hours: ("window",),
+    session_share: ("window", "calendar"),
+    event_count: ("window", "feature"),
+}
+
+
+def _checked(settings: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """ValueError for a setting that would be read by nobody: a misspelt one must not mean the default."""
+    for name in options:
+        if name not in settings:
+            raise ValueError(f"there is no setting '{name}': it has {', '.join(settings)}")
+
+
 @hookimpl
 def csflow_metrics() -> dict[str, Provider]:
     """The usage metrics that the standard pack names."""
     return {
-        f"csflow/{function.__name__}": Provider(select=function, empty=0.0, reads_usage=True)
-        for function in (active_days, feature_share, session_hours, session_share, event_count)
+        f"csflow/{function.__name__}": Provider(
+            select=function, empty=0.0, reads_usage=True, check=partial(_checked, settings)
+        )
+        for function, settings in SETTINGS.items()
     }
