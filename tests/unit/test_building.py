@@ -418,3 +418,11 @@ def test_a_way_out_that_nothing_provides_is_a_warning(load_project: Load) -> Non
     (found,) = load_project(files, provided=frozenset({"pigeon"})).problems
     assert found.message == "nothing provides 'pigon', so this message waits in the outbox: did you mean 'pigeon'?"
     assert not load_project(files, provided=frozenset({"pigon"})).problems
+
+
+def test_a_misspelt_way_in_an_address_is_a_warning_and_one_that_resembles_none_is_not(load_project: Load) -> None:
+    text = "roles: {csm: {}}\npeople:\n  li: {roles: [csm], address: {webhok: 'https://x.example', extension: '12'}}\n"
+    provided = frozenset({"webhook", "mail"})
+    (found,) = load_project({"people.yaml": text}, provided=provided).problems
+    assert found.message == "nothing provides 'webhok', so no message goes to this address: did you mean 'webhook'?"
+    assert (found.line, found.column) == (3, 32)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.flow.calendars import Calendar, parse_hours
 from csflow.flow.definition import Message, Person, Role
+from csflow.flow.names import nearest
 from csflow.flow.sites import Path, Site, Tree, listed, section
 from csflow.values import Day, Zone, day
 
@@ -68,6 +69,11 @@ def build_people(site: Site) -> dict[str, Person]:
         path: Path = ("people", name)
         for place, role in enumerate(listed(content.get("roles"))):
             site.chosen((*path, "roles", place), role, site.tree.get("roles") or {}, "role")
+        for way in content.get("address") or {}:  # a number to call is no mistake; a misspelt way is
+            near = nearest(way, site.provided) if way not in site.provided else ""
+            if near:
+                message = f"nothing provides '{way}', so no message goes to this address{near}"
+                site.wrong((*path, "address", way), message, on_key=True, warning=True)
         extra = {key: value for key, value in content.items() if key not in {"roles", "label"}}
         label = site.labels((*path, "label"), content.get("label"))
         people[name] = Person(name, listed(content.get("roles")), label, extra)

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select, update
 
 from csflow.flow.definition import Definition
 from csflow.hookspecs import Call, Failure, Message, Notifier, Recipient, RetryLater, Undeliverable
@@ -524,7 +524,9 @@ class _Delivery:
     def _look_ahead(self) -> None:
         """What is left, and when the first of it is due."""
         with self._store.reading() as connection:
-            due = select(func.count(), func.min(func.coalesce(o.next_try, 0))).where(o.status == "pending")
+            again = func.coalesce(o.next_try, 0)
+            soonest = case((o.claimed_until > again, o.claimed_until), else_=again)  # another deliver has it until then
+            due = select(func.count(), func.min(soonest)).where(o.status == "pending")
             waiting, first = connection.execute(due).one()
         self._told.waiting = waiting
         if waiting:
