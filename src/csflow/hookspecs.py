@@ -190,9 +190,13 @@ class Notifier:
 
     Sending returns when the receiver has confirmed. It raises RetryLater or Undeliverable; whatever else it raises
     counts as RetryLater. Secrets come from the environment only.
+
+    ``receiver`` says what a message goes to (a host, say) where one way leads to many: when messages to one of them
+    fail again and again, only what goes there too is held back. It is kept nowhere and told nobody.
     """
 
     open: Callable[[], AbstractContextManager[Send]]
+    receiver: Callable[[Message], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,12 @@ def _hang_up(connection: http.client.HTTPConnection, late: threading.Event) -> N
             connection.sock.shutdown(socket.SHUT_RDWR)
 
 
+def receiver_of(message: Message) -> str:
+    """The host and port that a message goes to. Undeliverable where its address is none."""
+    parts = _address(message.recipient.address.get("webhook", ""))
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
 @contextmanager
 def _opened() -> Iterator[Send]:
     yield post
@@ -185,4 +191,4 @@ def _opened() -> Iterator[Send]:
 @hookimpl
 def csflow_notifiers() -> dict[str, Notifier]:
     """``webhook``, to ``address: {webhook: …}``."""
-    return {"webhook": Notifier(_opened)}
+    return {"webhook": Notifier(_opened, receiver_of)}

@@ -49,7 +49,7 @@ def data_of(app: Csflow, done: Delivered, *, dry_run: bool = False) -> dict[str,
     return {
         "at": app.zone.text(done.at), "dry_run": dry_run, "sent": done.sent, "again": done.again, "dead": done.dead,
         "surplus": done.surplus, "waiting": done.waiting, "quiet_until": text(done.quiet_until),
-        "next_due": text(done.next_due), "failed": done.failed, "down": done.down,
+        "next_due": text(done.next_due), "failed": done.failed, "down": done.down, "held": done.held,
         "plugins": [{"plugin": one.plugin, "hook": one.hook, "error": one.reason} for one in done.plugins],
     }  # fmt: skip
 
@@ -83,5 +83,7 @@ def lines_of(app: Csflow, done: Delivered, *, dry_run: bool = False) -> list[str
     if len(done.failed) > SHOWN:
         lines.append(f"  and {len(done.failed) - SHOWN} more that failed: csflow outbox list")
     lines += [f"  plugin failed: {one.plugin}: {one.hook}: {one.reason}" for one in done.plugins]
-    lines += [f"  {way} failed again and again: what else would go through it waits" for way in done.down]
+    if done.held:
+        what = f"{counted(done.held, 'message was', 'messages were')} not tried"
+        lines.append(f"  by {', '.join(done.down)}: others failed again and again, {what}: csflow outbox list says why")
     return lines

@@ -65,8 +65,8 @@ def show(here: Here, id_: str, output: str) -> None:
     if output != "text":
         print_json(found)
         return
-    for name in ("id", "status", "case", "recipient", "via", "at", "tries", "next_try", "sent_at", "error", "actor"):
-        if found[name] is not None:
+    for name in ("id", "status", "case", "recipient", "via", "at", "tries", "next_try", "sent_at", "error", "held", "actor"):
+        if found[name] is not None and (name != "held" or found["held"] != found["error"]):
             click.echo(f"{name + ':':<11}{found[name]}")
     if found["title"] is not None:
         click.echo(f"\n{found['title']}\n\n{found['text']}")
@@ -122,6 +122,9 @@ def _change(here: Here, verb: str, said: dict[str, Any]) -> None:
 
 
 def _remark(row: dict[str, Any]) -> str:
-    again = row["next_try"] and row["tries"]
-    tries = f"{counted(row['tries'], 'try', 'tries')}, again at {row['next_try']}: " if again else ""
-    return f"{tries}{row['error'] or row['message'] or ''}"
+    when = ""
+    if row["next_try"] and row["tries"]:
+        when = f"{counted(row['tries'], 'try', 'tries')}, again at {row['next_try']}: "
+    elif row["next_try"]:
+        when = f"not before {row['next_try']}: "
+    return f"{when}{row['held'] or row['error'] or row['message'] or ''}"

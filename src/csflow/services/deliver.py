@@ -19,11 +19,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select, update
 
 from csflow.flow.definition import Definition
-from csflow.hookspecs import Call, Failure, Message, Notifier, Recipient, RetryLater, Undeliverable
+from csflow.hookspecs import Call, Failure, Message, Notifier, Recipient, RetryLater, Undeliverable, attempt
 from csflow.services.deliver_addressing import address, recipients
 from csflow.services.deliver_failures import as_failure, told_safely
 from csflow.services.deliver_quiet import quiet_of
-from csflow.services.deliver_tries import TRIES, wait_after
+from csflow.services.deliver_tries import TRIES, Streaks, wait_after
 from csflow.services.messages import expressions_of
 from csflow.services.messages_filling import Filling
 from csflow.services.run import place_of
@@ -35,7 +35,6 @@ from csflow.values import Instant, Zone
 CHUNK = 500  # rows claimed at once
 LEASE = 5 * 60 * 1_000_000  # how long a claim holds, unless it is renewed
 MARK_AFTER = 2_000_000  # what was sent is marked at least so often
-GIVE_UP = 5  # failures of one notifier in a row, after which its other messages wait for another deliver
 HOOKS = ("csflow_notifiers", "csflow_effects")
 TERMINATED = 143  # the exit code of a process that the system ends: not a plugin's doing
 NEVER = 2**62
@@ -79,7 +78,8 @@ class Delivered:
     quiet_until: Instant | None = None
     next_due: Instant | None = None
     failed: list[dict[str, Any]] = field(default_factory=list)
-    down: list[str] = field(default_factory=list)  # notifiers that were given up for now
+    down: list[str] = field(default_factory=list)  # ways by which some receiver was given up for now
+    held: int = 0  # messages to those, not tried
     plugins: list[Failure] = field(default_factory=list)  # that did what no notifier or effect may do
 
     @property
@@ -98,6 +98,12 @@ class _Item:
     load: Message | Call | None = None
     error: Exception | None = None
     recipient: Recipient | None = None
+    behind: str = ""  # what the way leads to, where it leads to many
+
+    @property
+    def receiver(self) -> str:
+        """Way and what is behind it in one."""
+        return f"{self.way} {self.behind}"
 
     @property
     def address(self) -> str:
@@ -135,8 +141,7 @@ class _Delivery:
         self._left = request.limit if request.limit is not None else NEVER
         self._used: Counter[str] = Counter()  # messages of today, by addressee
         self._asked: set[str] = set()  # whose messages of today were counted
-        self._streak: dict[str, set[str]] = defaultdict(set)  # way → whom it failed for since it last worked
-        self._alone: Counter[str] = Counter()  # failures in a row, by way and addressee
+        self._streaks = Streaks()
         self._known = expressions_of(definition)
 
     def run(self) -> Delivered:
@@ -329,6 +334,7 @@ class _Delivery:
             item.error = error
             return item
         item.load = filling.message(row, item.recipient, self._text(row.at))
+        item.behind = _behind(self._means.notifiers[way][1], item.load)
         return item
 
     def _addresses(self, recipient: Recipient) -> dict[str, str]:
@@ -363,11 +369,9 @@ class _Delivery:
             yield hopeless
         waiting = [item for item in items if item.error is None]
         while waiting:
-            spared = [item for item in waiting if self._is_down(item)]
-            waiting = [item for item in waiting if not self._is_down(item)]
-            if spared:
-                self._spare(way, spared)
-                continue
+            waiting = self._spare(way, waiting)
+            if not waiting:
+                return
             done: list[Done] = []
             try:
                 self._send_some(way, waiting, done)
@@ -386,9 +390,13 @@ class _Delivery:
         """Open the way and send, for a while: what was sent is moved from ``waiting`` to ``done``."""
         began = self._request.clock()
         with self._opened(way, waiting[0]) as send:
-            while waiting and not self._is_down(waiting[0]):
-                done.append((waiting[0], self._try(send, waiting[0])))
+            while waiting and self._held(waiting[0]) is None:
+                item = waiting[0]
+                error = self._try(send, item)
+                done.append((item, error))
                 waiting.pop(0)
+                if error is not None:  # what goes elsewhere need not wait for time-outs
+                    waiting.sort(key=lambda one: self._streaks.troubled(one.receiver))
                 if self._request.clock() - began >= MARK_AFTER:
                     return
 
@@ -398,8 +406,8 @@ class _Delivery:
         unsure: list[Done] = [(item, failure if why is None else why) for item, why in done] or [
             (waiting.pop(0), failure)
         ]
-        for item, _ in unsure:
-            self._failed(item)
+        for item, why in unsure:
+            self._failed(item, why or failure)
         return unsure
 
     def _opened(self, way: str, first: _Item) -> AbstractContextManager[Callable[[Any], None]]:
@@ -419,33 +427,38 @@ class _Delivery:
         except SystemExit as error:
             if error.code == TERMINATED:
                 raise
-            self._failed(item)
-            return as_failure(error)
+            failure = as_failure(error)
+            self._failed(item, failure)
+            return failure
         except Exception as error:  # noqa: BLE001  # as above
             if not isinstance(error, Undeliverable):
-                self._failed(item)
+                self._failed(item, error)
             return error
-        self._streak[item.way].clear()
-        self._alone[item.address] = 0
+        self._streaks.worked(item.receiver, item.address)
         return None
 
-    def _failed(self, item: _Item) -> None:
-        self._streak[item.way].add(item.address)
-        self._alone[item.address] += 1
+    def _failed(self, item: _Item, error: Exception) -> None:
+        self._streaks.failed(item.receiver, item.address, self._reason(error, item))
 
-    def _is_down(self, item: _Item) -> bool:
-        """Whether its notifier failed for so many addressees in a row, or so often for this one."""
-        return len(self._streak[item.way]) >= GIVE_UP or self._alone[item.address] >= GIVE_UP
+    def _held(self, item: _Item) -> str | None:
+        return self._streaks.held(item.receiver, item.address)
 
-    def _spare(self, way: str, items: list[_Item]) -> None:
-        """A notifier that failed again and again: what else would go through it waits, and no try is counted."""
+    def _spare(self, way: str, items: list[_Item]) -> list[_Item]:
+        """What may go of these. What would go to whom it failed again and again waits, and no try is counted."""
+        held = {item.effect_id: reason for item in items if (reason := self._held(item)) is not None}
+        spared = [item for item in items if item.effect_id in held]
+        if not spared:
+            return items
         if way not in self._told.down:
             self._told.down.append(way)
-        ids = [row.id for item in items for row in item.rows]
         later = self._request.clock() + wait_after(way, 1)
+        values = [{"own": row.id, "why": held[item.effect_id]} for item in spared for row in item.rows]
+        self._told.held += len(values)
+        mine = update(t.outbox).where(o.id == bindparam("own"), o.claimed == self._token, o.status == "pending")
         with self._store.writing() as connection:
-            mine = update(t.outbox).where(o.id.in_(ids), o.claimed == self._token, o.status == "pending")
-            connection.execute(mine.values(claimed=None, claimed_until=None, next_try=later))
+            freed = mine.values(claimed=None, claimed_until=None, next_try=later, error=bindparam("why"))
+            connection.execute(freed, values)
+        return [item for item in items if item.effect_id not in held]
 
     # what came of it
 
@@ -484,13 +497,16 @@ class _Delivery:
         found = {"new_status": "sent", "new_tries": tries, "new_next": None, "new_error": None, "new_sent": now}
         if error is None:
             return found, None
-        reason = told_safely(error, self._means.environment, item.recipient)
+        reason = self._reason(error, item)
         self._blame(error, item, reason)
         found |= {"new_error": reason, "new_sent": None, "new_status": "dead"}
         if not isinstance(error, Undeliverable) and tries < TRIES:
             asked = error.after if isinstance(error, RetryLater) else None
             found |= {"new_status": "pending", "new_next": now + wait_after(item.effect_id, tries, asked)}
         return found, reason
+
+    def _reason(self, error: Exception, item: _Item) -> str:
+        return told_safely(error, self._means.environment, item.recipient)
 
     def _blame(self, error: Exception, item: _Item, reason: str) -> None:
         """A plugin that raised what it may not is named, once."""
@@ -531,6 +547,14 @@ class _Delivery:
         self._told.waiting = waiting
         if waiting:
             self._told.next_due = max(first or 0, self._told.quiet_until or 0, self._started)
+
+
+def _behind(notifier: Any, message: Message) -> str:
+    """What the message goes to behind its way: as the notifier says, if it can."""
+    if not isinstance(notifier, Notifier) or notifier.receiver is None:
+        return ""
+    found, _ = attempt(notifier.receiver, message)
+    return found if isinstance(found, str) else ""
 
 
 def _earlier(earlier: Any) -> Any:

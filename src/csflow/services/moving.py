@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, Executable, Text, bindparam, func, select
 
 from csflow.errors import RefusedError
 from csflow.flow.definition import Effect, Flow, Milestone, Transition
@@ -13,10 +15,12 @@ from csflow.services import deadlines
 from csflow.services.assigning import automatic, fill_for_cases
 from csflow.services.work import CaseRow, Due, Work
 from csflow.store import tables as t
+from csflow.store.insertion import listed
 from csflow.store.questions import values_of
 from csflow.values import Instant
 
 Because = list[dict[str, Any]]
+CASE_VALUES = tuple(column.name for column in t.case.columns if column.name != "id")
 
 
 def reach(work: Work, row: CaseRow, milestone: Milestone, at: Instant, because: Because, place: str) -> None:
@@ -156,29 +160,46 @@ def open_cases(work: Work, wanted: list[dict[str, Any]]) -> list[CaseRow]:
 
 
 def _numbers(work: Work, wanted: list[dict[str, Any]]) -> dict[tuple[str, int], int]:
-    subjects = sorted({want["subject"] for want in wanted})
-    flows = sorted({want["flow"].name for want in wanted})
-    found = work.connection.execute(
-        select(t.case.c.flow, t.case.c.subject, func.max(t.case.c.number))
-        .where(t.case.c.flow.in_(flows), t.case.c.subject.in_(subjects))
-        .group_by(t.case.c.flow, t.case.c.subject)
-    )
+    """The highest number of each flow and subject."""
+    these = _listed({want["flow"].name for want in wanted}, {want["subject"] for want in wanted})
+    found = work.connection.execute(_highest(), these)
     return {(flow, subject): number for flow, subject, number in found}
 
 
 def _open_keys(work: Work, wanted: list[dict[str, Any]]) -> set[tuple[str, int, str]]:
     """(base flow, subject, key) of the open cases: variants of one flow exclude each other."""
-    definition, variants = work.view.definition, work.view.book.variants
+    flows, variants = work.view.definition.flows, work.view.book.variants
     bases = {want["flow"].base for want in wanted}
-    flows = sorted({name for base in bases for name in variants.get(base, (base,))} | {w["flow"].name for w in wanted})
-    found = work.connection.execute(
-        select(t.case.c.flow, t.case.c.subject, t.case.c.key).where(
-            t.case.c.flow.in_(flows),
-            t.case.c.subject.in_(sorted({want["subject"] for want in wanted})),
-            t.case.c.ended.is_(None),
-        )
-    )
-    return {(definition.flows[f].base if f in definition.flows else f, s, k) for f, s, k in found}
+    names = {name for base in bases for name in variants.get(base, (base,))} | {want["flow"].name for want in wanted}
+    found = work.connection.execute(_open_ones(), _listed(names, {want["subject"] for want in wanted}))
+    return {(flows[f].base if f in flows else f, s, k) for f, s, k in found}
+
+
+def _listed(flows: Iterable[str], subjects: Iterable[int]) -> dict[str, Any]:
+    return {"flows": sorted(flows), "subjects": json.dumps(sorted(subjects))}
+
+
+@cache
+def _of_these() -> tuple[ColumnElement[bool], ...]:
+    """The cases of the flows and subjects that `_listed` gives."""
+    c = t.case.c
+    return c.flow.in_(bindparam("flows", expanding=True)), listed(c.subject, bindparam("subjects", type_=Text))
+
+
+@cache
+def _highest() -> Executable:
+    c = t.case.c
+    return select(c.flow, c.subject, func.max(c.number)).where(*_of_these()).group_by(c.flow, c.subject)
+
+
+@cache
+def _open_ones() -> Executable:
+    return select(t.case.c.flow, t.case.c.subject, t.case.c.key).where(*_of_these(), t.case.c.ended.is_(None))
+
+
+@cache
+def _numbered() -> Executable:
+    return select(t.case.c.flow, t.case.c.subject, t.case.c.number, t.case.c.id).where(*_of_these())
 
 
 def _new_row(work: Work, flow: Flow, want: dict[str, Any], number: int, key: str) -> CaseRow:
@@ -195,15 +216,14 @@ def _new_row(work: Work, flow: Flow, want: dict[str, Any], number: int, key: str
 
 
 def _insert(work: Work, rows: list[CaseRow], wanted: list[dict[str, Any]]) -> None:
-    names = [column.name for column in t.case.columns if column.name != "id"]
-    found = work.connection.execute(
-        insert(t.case).returning(t.case.c.id, sort_by_parameter_order=True),
-        [{name: getattr(row, name) for name in names} for row in rows],
-    )
-    for row, id_ in zip(rows, found.scalars(), strict=True):
-        row.id = id_
+    work.connection.execute(t.case.insert(), [{name: getattr(row, name) for name in CASE_VALUES} for row in rows])
+    # A case is found by its subject and number again: RETURNING would insert them one by one.
+    found = work.connection.execute(_numbered(), _listed({row.flow for row in rows}, {row.subject for row in rows}))
+    ids = {(flow, subject, number): id_ for flow, subject, number, id_ in found}
+    for row in rows:
+        row.id = ids[(row.flow, row.subject, row.number)]
         row.old_version = row.version
-        work.rows[id_] = row
+        work.rows[row.id] = row
     work.know(rows)
     _give_owners(work, rows)
     for row, want in zip(rows, wanted, strict=True):

@@ -13,6 +13,7 @@ from csflow.errors import RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.hookspecs import Recipient
 from csflow.services.deliver_addressing import recipients
+from csflow.services.deliver_tries import HELD
 from csflow.services.meaning import find_case, near
 from csflow.services.messages import expressions_of
 from csflow.services.messages_filling import Filling
@@ -166,8 +167,17 @@ def _entry(row: Any, names: dict[int, str], zone: Zone) -> dict[str, Any]:
         "id": row.effect_id[:SHORT], "status": row.status, "case": names[row.id], "verb": row.verb,
         "recipient": row.addressee or row.recipient, "message": row.message, "via": row.via, "at": text(row.at),
         "tries": row.tries, "next_try": text(row.next_try) if row.status == "pending" else None,
-        "sent_at": text(row.sent_at), "error": row.error,
+        "sent_at": text(row.sent_at), "error": row.error, "held": _held(row),
     }  # fmt: skip
+
+
+def _held(row: Any) -> str | None:
+    """Why a message waits that did not itself fail."""
+    if row.status != "pending" or row.next_try is None:
+        return None
+    if (row.error or "").startswith(HELD):
+        return str(row.error)
+    return "over the budget of a day: it goes into a digest" if row.surplus else None
 
 
 __all__ = ["CHANGES", "STATUSES", "Filter", "change_outbox", "list_outbox", "show_message"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, literal, null, select, update
+from sqlalchemy import Connection, Executable, Update, bindparam, null, select, update
 from sqlalchemy import case as when
 
 from csflow.errors import CsflowError
@@ -21,7 +21,7 @@ from csflow.flow.machine import FlowMachine
 from csflow.flow.types import WORDS, Type
 from csflow.services.views import View, present
 from csflow.store import tables as t
-from csflow.store.insertion import among, insert_into
+from csflow.store.insertion import among, insert_for, insert_into, missing_only, upsert
 from csflow.store.names import subject_names
 from csflow.store.questions import Reason
 from csflow.store.touching import touch
@@ -269,42 +269,23 @@ class Work:
         """Write everything noted so far; StaleError when a case is no longer what was read."""
         self._write_cases()
         self._write_lines()
-        stale = self.pending.pop("stale", None)
-        if stale:  # a stage entered again begins without its milestones
-            older = (
-                update(t.milestone)
-                .where(
-                    t.milestone.c.case == bindparam("own_case"),
-                    t.milestone.c.stage == bindparam("own_stage"),
-                    t.milestone.c.stay != bindparam("own_stay"),
-                )
-                .values(current=0)
-            )
-            self.connection.execute(older, stale)
-        passed = self.pending.pop("passed", None)
-        if passed:  # a move that waited for somebody's yes has no case left to move
-            asked = update(t.task).where(t.task.c.case == bindparam("own_case"), t.task.c.done_at.is_(None))
-            asked = asked.where(t.task.c.move.is_not(None))
-            self.connection.execute(asked.values(done_at=bindparam("at"), outcome="not_applicable"), passed)
-        over = self.pending.pop("over", None)
-        if over:  # nobody has anything left to do in a case that ended
-            left = update(t.task).where(t.task.c.case == bindparam("own_case"), t.task.c.done_at.is_(None))
-            self.connection.execute(left.values(done_at=bindparam("at"), outcome="not_applicable"), over)
-        for table in ("milestone", "history", "task", "outbox", "inbox"):
-            rows = self.pending.pop(table, None)
+        # A stage entered again begins without its milestones; a move that waited for somebody's yes has no case left
+        # to move; nobody has anything left to do in a case that ended.
+        for name in ("stale", "passed", "over"):
+            rows = self.pending.pop(name, None)
             if rows:
-                statement = insert_into(self.connection, getattr(t, table))
-                self.connection.execute(statement.on_conflict_do_nothing() if table == "outbox" else statement, rows)
+                self.connection.execute(_leftovers(name), rows)
+        for name in ("milestone", "history", "task", "outbox", "inbox"):
+            rows = self.pending.pop(name, None)
+            if rows:
+                table = getattr(t, name)
+                new = missing_only if name == "outbox" else insert_into
+                self.connection.execute(new(self.connection, table), rows)
         self._write_timers()
         marks = self.pending.pop("opening", None)
         if marks:
-            statement = insert_into(self.connection, t.opening)
-            self.connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["flow", "place", "subject", "key"], set_={"period": statement.excluded.period}
-                ),
-                marks,
-            )
+            place = ("flow", "place", "subject", "key")
+            self.connection.execute(upsert(self.connection, t.opening, place, ("period",)), marks)
         self._write_fields()
         for kind, ids in self.touched.items():
             touch(self.connection, kind, ids)
@@ -315,15 +296,7 @@ class Work:
         rows = self.pending.pop("timer", None)
         if not rows:
             return
-        statement = insert_into(self.connection, t.timer)
-        new = statement.excluded.at
-        rung = when((new > literal(self.view.now, t.timer.c.at.type), null()), else_=t.timer.c.fired)
-        statement = statement.on_conflict_do_update(
-            index_elements=["case", "place", "run", "occurrence"],
-            set_={"at": new, "fired": rung},
-            where=t.timer.c.at != new,
-        )
-        self.connection.execute(statement, rows)
+        self.connection.execute(_timers(self.connection.dialect.name), [row | {"now": self.view.now} for row in rows])
 
     def _write_cases(self) -> None:
         changed = [row for row in self.rows.values() if row.old_version is not None and row.version != row.old_version]
@@ -343,8 +316,7 @@ class Work:
         new = [line for lines in self.lines.values() for line in lines if line.new]
         changed = [line for lines in self.lines.values() for line in lines if line.changed and not line.new]
         if new:
-            statement = insert_into(self.connection, t.deadline)
-            self.connection.execute(statement.on_conflict_do_nothing(), [line.values() for line in new])
+            self.connection.execute(missing_only(self.connection, t.deadline), [line.values() for line in new])
         if changed:
             self.connection.execute(
                 _line_update(),
@@ -390,17 +362,33 @@ class Work:
                     "stated": w.at,
                 }
                 former.append((dict(old._mapping) if old is not None else nothing) | {"actor": self.actor})  # noqa: SLF001
-        statement = insert_into(self.connection, t.field_value)
-        new = statement.excluded
-        self.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["field", "subject"],
-                set_={"number": new.number, "text": new.text, "happened": new.happened, "stated": new.stated},
-            ),
-            rows,
-        )
+        changes = ("number", "text", "happened", "stated")
+        self.connection.execute(upsert(self.connection, t.field_value, ("field", "subject"), changes), rows)
         if former:
             self.connection.execute(t.field_log.insert(), former)
+
+
+@cache
+def _leftovers(kind: str) -> Update:
+    m, k, mine = t.milestone.c, t.task.c, bindparam("own_case")
+    if kind == "stale":
+        older = (m.case == mine, m.stage == bindparam("own_stage"), m.stay != bindparam("own_stay"))
+        return update(t.milestone).where(*older).values(current=0)
+    left = update(t.task).where(k.case == mine, k.done_at.is_(None))
+    left = left.values(done_at=bindparam("at"), outcome="not_applicable")
+    return left.where(k.move.is_not(None)) if kind == "passed" else left
+
+
+@cache
+def _timers(dialect: str) -> Executable:
+    statement = insert_for(dialect, t.timer)
+    new = statement.excluded.at
+    rung = when((new > bindparam("now", type_=t.timer.c.at.type), null()), else_=t.timer.c.fired)
+    return statement.on_conflict_do_update(  # type: ignore[no-any-return]
+        index_elements=["case", "place", "run", "occurrence"],
+        set_={"at": new, "fired": rung},
+        where=t.timer.c.at != new,
+    )
 
 
 @cache

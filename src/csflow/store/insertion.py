@@ -20,13 +20,38 @@ if TYPE_CHECKING:
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that offers ``on_conflict_do_nothing`` and ``on_conflict_do_update`` on this connection's database."""
-    return _insert(connection.dialect.name, table)  # type: ignore[no-any-return]
+    return insert_for(connection.dialect.name, table)  # type: ignore[no-any-return]
 
 
 @cache
-def _insert(dialect: str, table: Table) -> Any:
+def insert_for(dialect: str, table: Table) -> Any:
+    """As `insert_into`, for a database by name."""
     # Only the one in use is imported: the drivers that come with each cost a start-up.
     return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
+
+
+def upsert(
+    connection: Connection, table: Table, keys: tuple[str, ...], changes: tuple[str, ...]
+) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that gives a row with the same ``keys`` these new values; it is made once for each database."""
+    return _upsert(connection.dialect.name, table, keys, changes)  # type: ignore[no-any-return]
+
+
+@cache
+def _upsert(dialect: str, table: Table, keys: tuple[str, ...], changes: tuple[str, ...]) -> Any:
+    statement = insert_for(dialect, table)
+    new = {name: statement.excluded[name] for name in changes}
+    return statement.on_conflict_do_update(index_elements=list(keys), set_=new)
+
+
+def missing_only(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that leaves rows alone that are there already; it is made once for each database."""
+    return _missing_only(connection.dialect.name, table)  # type: ignore[no-any-return]
+
+
+@cache
+def _missing_only(dialect: str, table: Table) -> Any:
+    return insert_for(dialect, table).on_conflict_do_nothing()
 
 
 def among(column: ColumnElement[Any], ids: Iterable[int]) -> ColumnElement[bool]:

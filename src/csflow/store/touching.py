@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, Select, Subquery, case, func, literal, select
+from sqlalchemy import Integer, Select, Subquery, bindparam, case, func, literal, select
 
-from csflow.store.insertion import insert_into
+from csflow.store.insertion import upsert
 from csflow.store.tables import run, touched
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MEASURE, ADVANCE = 0, 1
 BOTH = (MEASURE, ADVANCE)
-_STATED: dict[str, Any] = {}  # by dialect: what puts rows into `touched`
+KEYS = ("queue", "kind", "subject", "day")
+_VALUES = [*KEYS, "mark"]
 
 
 def touch(
@@ -39,13 +40,7 @@ def touch(
         for queue in queues
     ]
     if rows:
-        name = connection.dialect.name
-        if name not in _STATED:  # each transaction touches: the statement is made once
-            statement = insert_into(connection, touched)
-            _STATED[name] = statement.on_conflict_do_update(
-                index_elements=["queue", "kind", "subject", "day"], set_={"mark": statement.excluded.mark}
-            )
-        connection.execute(_STATED[name], rows)
+        connection.execute(upsert(connection, touched, KEYS, ("mark",)), rows)
 
 
 def touch_when_visible(
@@ -71,17 +66,15 @@ def last_pass(connection: Connection) -> int | None:
 def _write(
     connection: Connection, kind: str, subject: ColumnElement[int], day: ColumnElement[int], queues: tuple[int, ...]
 ) -> None:
-    mark = secrets.randbits(62)
     for queue in queues:
-        # WHERE true: without it SQLite takes ON CONFLICT for a join condition.
-        chosen = (
-            select(literal(queue, Integer), literal(kind), subject, day, literal(mark, touched.c.mark.type))
-            .where(subject.is_not(None))
-            .distinct()
-        )
-        statement = insert_into(connection, touched).from_select(["queue", "kind", "subject", "day", "mark"], chosen)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["queue", "kind", "subject", "day"], set_={"mark": statement.excluded.mark}
-            )
-        )
+        connection.execute(touching(connection, kind, subject, day, queue=queue), {"mark": secrets.randbits(62)})
+
+
+def touching(
+    connection: Connection, kind: str, subject: ColumnElement[int], day: ColumnElement[int], *, queue: int
+) -> Any:
+    """What puts the subjects of a SELECT into one queue; ``mark`` is a bind parameter, another each time."""
+    mark = bindparam("mark", type_=touched.c.mark.type)
+    # WHERE true: without it SQLite takes ON CONFLICT for a join condition.
+    chosen = select(literal(queue, Integer), literal(kind), subject, day, mark).where(subject.is_not(None)).distinct()
+    return upsert(connection, touched, KEYS, ("mark",)).from_select(_VALUES, chosen)
