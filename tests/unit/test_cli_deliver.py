@@ -94,6 +94,30 @@ def test_a_notifier_that_fails_ends_a_run_with_1_and_the_pass_stands(project: Pa
     assert status["outbox"] == {"dropped": 2, "pending": 2}
 
 
+def test_what_is_held_back_says_why_and_until_when(project: Path, monkeypatch) -> None:
+    by_webhook(project, monkeypatch)
+    more = range(3, 9)
+    (project / "more").mkdir()
+    (project / "more" / "customers.csv").write_text("id,name\n" + "".join(f"C-{n},N\n" for n in more), "utf-8")
+    rows = "".join(f"K-{n},C-{n},2026-01-02\n" for n in more)
+    (project / "more" / "contracts.csv").write_text("id,customer,starts_on\n" + rows, "utf-8")
+    assert csflow("--project", project, "import", project / "more").exit_code == 0
+    said = run(project).stdout  # a message when a case opens and one for its move: to li, and nobody listens there
+    number = re.search(
+        r"^  by webhook: others failed again and again, (\d+) messages were not tried", said, re.MULTILINE
+    )
+    held = "not tried, as messages that go the same way failed again and again: the webhook: connection refused"
+    listed = csflow("--project", project, "outbox", "list").stdout
+    shown = re.findall(rf"not before 20\d\d-\d\d-\d\d \d\d:\d\d: {held}", listed)
+    assert number is not None
+    assert len(shown) == int(number[1]) > 0
+    rows = json.loads(csflow("--project", project, "outbox", "list", "--format", "json").stdout)
+    told = [row for row in rows if row["held"]]
+    assert len(told) == len(shown)
+    assert all(row["status"] == "pending" and row["next_try"] and row["tries"] == 0 for row in told)
+    assert f"error:     {held}" in csflow("--project", project, "outbox", "show", told[0]["id"]).stdout
+
+
 def test_no_secret_stands_in_the_output_or_in_any_file_of_the_project(project: Path, monkeypatch) -> None:
     by_webhook(project, monkeypatch)
     said = "".join(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import email
 import socket
 import ssl
+import threading
+from contextlib import suppress
 from email import policy
 from pathlib import Path
 
@@ -143,9 +145,38 @@ def test_a_mail_goes_over_smtps(box, monkeypatch):
 def test_a_certificate_that_nobody_vouches_for_is_refused_and_may_be_mended(box, starttls, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE")
     monkeypatch.setenv(mail.URL, f"smtp+starttls://me:x@localhost:{starttls}")
-    with pytest.raises(RetryLater, match="mail server"):
+    with pytest.raises(RetryLater, match="mail server: its certificate is not trusted: self-signed certificate"):
         send(message())
     assert box.mails == []
+
+
+@pytest.mark.parametrize(
+    ("greeting", "url", "words"),
+    [(b"SSH-2.0-nothing of yours\r\n", "smtp", "it answered with something that is not SMTP"),
+     (b"", "smtp", "it closed the connection"),
+     (b"220 ready\r\n250 h\r\n250 h\r\n", "smtp+starttls", "it does not offer STARTTLS"),
+     (b"220 ready\r\n", "smtps", "it does not speak TLS at this port")],
+)  # fmt: skip
+def test_a_server_that_is_none_is_told_in_plain_words(box, monkeypatch, greeting, url, words):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        heard = threading.Thread(target=say, args=(server, greeting), daemon=True)
+        heard.start()
+        monkeypatch.setenv(mail.URL, f"{url}://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(RetryLater) as told:
+            send(message())
+        heard.join(5)
+    assert str(told.value) == f"the mail server: {words}"
+
+
+def say(server: socket.socket, greeting: bytes) -> None:
+    """Take one connection, say this, and read until the other side has enough."""
+    one, _ = server.accept()
+    with one:
+        one.sendall(greeting)
+        one.settimeout(2)
+        with suppress(OSError):
+            while greeting and one.recv(1000):
+                pass
 
 
 def test_a_wrong_password_is_tried_later_and_stands_in_no_error(box, starttls, monkeypatch):
@@ -214,7 +245,7 @@ def test_a_title_and_a_name_of_several_lines_add_no_header(box, plain):
 
 def test_a_dead_server_and_a_missing_setting_are_tried_later(box, monkeypatch):
     monkeypatch.setenv(mail.URL, "smtp://127.0.0.1:1")
-    with pytest.raises(RetryLater, match="the mail server: Connection refused"):
+    with pytest.raises(RetryLater, match="the mail server: connection refused: nothing listens there"):
         send(message())
     for wrong in ("", "ftp://x", "smtp://", "smtp://h:port", "smtps://[::1"):
         monkeypatch.setenv(mail.URL, wrong)

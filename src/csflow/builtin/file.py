@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from csflow.builtin.failing import in_plain_words
 from csflow.hookspecs import Message, Notifier, RetryLater, Send, hookimpl
 
 FILE = "CSFLOW_NOTIFY_FILE"
@@ -40,7 +41,7 @@ class Filing:
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
-            raise RetryLater(f"the file for messages: {error.strerror or type(error).__name__}") from error
+            raise RetryLater(f"the file for messages: {in_plain_words(error)}") from error
 
 
 def line_of(message: Message) -> dict[str, Any]:

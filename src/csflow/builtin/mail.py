@@ -19,6 +19,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from csflow.builtin.failing import in_plain_words
 from csflow.hookspecs import Message, Notifier, RetryLater, Send, Undeliverable, hookimpl
 
 URL, SENDER = "CSFLOW_SMTP_URL", "CSFLOW_MAIL_FROM"
@@ -49,7 +50,7 @@ class Post:
             raise _refused(code, _said(said)) from error
         except (smtplib.SMTPException, OSError) as error:
             self.close()
-            raise RetryLater(f"the mail server: {getattr(error, 'strerror', None) or type(error).__name__}") from error
+            raise RetryLater(f"the mail server: {in_plain_words(error)}") from error
 
     def _connected(self) -> smtplib.SMTP:
         if self._server is None:
@@ -133,6 +134,8 @@ def letter_of(message: Message, sender: str) -> EmailMessage:
 
 def _refused(code: int, said: str, *, login: bool = False) -> Exception:
     """What an answer of the server means: 5xx to the message is for ever, everything else may change."""
+    if code < 0:  # what smtplib makes of an answer without a number
+        return RetryLater("the mail server: it answered with something that is not SMTP")
     told = f"the mail server said {code} {said}".strip()
     if 500 <= code < 600 and not login:
         return Undeliverable(told)

@@ -20,10 +20,11 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
+from csflow.builtin.failing import in_plain_words
 from csflow.builtin.file import line_of
 from csflow.hookspecs import Message, Notifier, RetryLater, Send, Undeliverable, hookimpl
 
@@ -131,16 +132,14 @@ def _exchange(connection: http.client.HTTPConnection, target: str, body: bytes, 
     try:
         connection.request("POST", target, body, headers)
         answer = connection.getresponse()
-        if late.is_set():
-            raise TimeoutError  # noqa: TRY301  # told below with every other answer that came too late
-        with suppress(http.client.HTTPException, OSError, ValueError):  # the answer counts, not what it goes on to say
-            answer.read(READ_AT_MOST)
-    except TimeoutError as error:
-        raise RetryLater("the webhook did not answer in time") from error
-    except ssl.SSLError as error:
-        raise RetryLater(f"the webhook's certificate or encryption: {error.reason or 'refused'}") from error
+        with closing(answer):
+            if late.is_set():
+                raise TimeoutError  # told below with every other answer that came too late
+            with suppress(http.client.HTTPException, OSError, ValueError):  # it counts, not what it goes on to say
+                answer.read(READ_AT_MOST)
     except (http.client.HTTPException, OSError, ValueError) as error:
-        raise RetryLater(f"the webhook: {getattr(error, 'strerror', None) or type(error).__name__}") from error
+        # whatever the connection broke with once we have hung up, what happened is that it took too long
+        raise RetryLater(f"the webhook: {in_plain_words(TimeoutError() if late.is_set() else error)}") from error
     finally:
         watch.cancel()
         connection.close()

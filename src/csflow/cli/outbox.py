@@ -65,7 +65,20 @@ def show(here: Here, id_: str, output: str) -> None:
     if output != "text":
         print_json(found)
         return
-    for name in ("id", "status", "case", "recipient", "via", "at", "tries", "next_try", "sent_at", "error", "held", "actor"):
+    for name in (
+        "id",
+        "status",
+        "case",
+        "recipient",
+        "via",
+        "at",
+        "tries",
+        "next_try",
+        "sent_at",
+        "error",
+        "held",
+        "actor",
+    ):
         if found[name] is not None and (name != "held" or found["held"] != found["error"]):
             click.echo(f"{name + ':':<11}{found[name]}")
     if found["title"] is not None:

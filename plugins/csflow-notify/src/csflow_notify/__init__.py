@@ -74,4 +74,4 @@ def rooms() -> Iterator[Send]:
 @hookimpl
 def csflow_notifiers() -> dict[str, Notifier]:
     """``via: apprise``."""
-    return {NAME: Notifier(rooms)}
+    return {NAME: Notifier(rooms, lambda message: places_of(message.recipient, os.environ)[0])}
