@@ -109,6 +109,10 @@ class Book:
         """A visit, a call … at noon of a day (today, unless said)."""
         self.row("activities", customer=customer, kind=kind, at=f"{on or self._project.clock.text}T12:00", **more)
 
+    def trigger(self, customer: str, name: str, *, on: str | None = None, **more: Any) -> None:
+        """A word that is said to a customer's case at the end of a day (today, unless said)."""
+        self.row("triggers", name=name, customer=customer, at=f"{on or self._project.clock.text}T23:59", **more)
+
     def row(self, kind: str, /, **columns: Any) -> None:
         """A row of any kind that `csflow import` knows, under csflow's own column names."""
         self._rows.setdefault(kind, []).append(columns)
@@ -134,11 +138,18 @@ class TestedProject:
     __test__ = False  # no class of tests
 
     def __init__(self, folder: Path, database: str | None, today: str) -> None:
-        self.folder = folder
+        self.folder, self._database = folder, database
         self.app = Csflow(folder, database=database)
         self.clock = Clock(day(today), self.app.zone)
         self.book = Book(self)
         self.sent: list[Message] = []
+
+    def change(self, files: Files) -> None:
+        """Write files of the project anew: what follows runs under the changed definition, on the same database."""
+        _write(self.folder, files)
+        self.app.close()
+        self.app = Csflow(self.folder, database=self._database)
+        self.clock.zone = self.app.zone
 
     def bring(self, name: str, path: Path | None = None) -> Any:
         """Import a file, or what an import's plugin reads; its summary."""
@@ -228,6 +239,12 @@ class TestedProject:
         self.app.close()
 
 
+def _write(folder: Path, files: Files) -> None:
+    for name, text in ({"csflow.yaml": files} if isinstance(files, str) else files).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+
+
 @pytest.fixture
 def csflow_project(tmp_path: Path) -> Iterator[Callable[..., TestedProject]]:
     """Makes projects: ``csflow_project(files, pack=…, today=…, database=…)``.
@@ -246,9 +263,7 @@ def csflow_project(tmp_path: Path) -> Iterator[Callable[..., TestedProject]]:
             texts.setdefault("csflow.yaml", "")
             head = "" if "csflow: 1" in texts["csflow.yaml"] else f"csflow: 1\nname: tested\nextends: [{pack}]\n"
             texts["csflow.yaml"] = head + texts["csflow.yaml"]
-        for name, text in texts.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, "utf-8")
+        _write(folder, texts)
         made.append(TestedProject(folder, database, today))
         return made[-1]
 

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from csflow.errors import DefinitionError
-from csflow.flow.loader import Surroundings, load
-from csflow.services.advance import Outcome, Request, advance
 from csflow.store import tables as t
-from csflow.store.catalogue import CATALOGUE
-from csflow.store.opening import Store, open_store
-from csflow.store.touching import touch
-from csflow.values import Zone, day
 
-BEGIN = day("2026-03-02")
-ZONE = Zone("Europe/Berlin")
-PROJECT = "csflow: 1\nname: changing\ncurrency: EUR\nzone: Europe/Berlin\n"
+PROJECT = "csflow: 1\nname: changing\ncurrency: EUR\nzone: Europe/Berlin\nroles: {csm: Success manager}\n"
 FIRST = """
-flow: life
+flow: lifecycle
 opens: contract.id is known
 clock: contract.starts_on
 stages:
@@ -31,102 +20,204 @@ stages:
   live: {transitions: {gone: {trigger: leave}}}
   gone: bad
 """
-
-
-def definition(folder: Path, flow: str) -> Any:
-    folder.mkdir(exist_ok=True)
-    (folder / "csflow.yaml").write_text(PROJECT)
-    (folder / "life.yaml").write_text(flow)
-    return load(folder, Surroundings(CATALOGUE)).definition
-
-
-def run(store: Store, what: Any, on: int) -> Outcome:
-    return advance(store, what, Request(now=ZONE.end_of(BEGIN + on), actor="test", recorded=0))
+CUSTOMERS = ("C-1", "C-2", "C-3")
 
 
 @pytest.fixture
-def store(database: str) -> Any:
-    opened = open_store(database, project=None)
-    with opened.writing() as connection:
-        for i in range(1, 4):
-            connection.execute(insert(t.customer).values(id=i, key=f"C-{i}", happened=0))
-            connection.execute(
-                insert(t.contract).values(customer=i, key="K", starts_on=BEGIN, ends=BEGIN + 365, happened=0)
-            )
-        touch(connection, "customer", [1, 2, 3])
-    yield opened
-    opened.close()
+def begun(csflow_project, database):
+    """Lets three customers, whose contracts begin on 2 March, begin under a flow; the project."""
+
+    def begin(flow=FIRST):
+        project = csflow_project({"csflow.yaml": PROJECT, "life.yaml": flow}, database=database, today="2026-03-02")
+        for key in CUSTOMERS:
+            project.book.customer(key, starts="2026-03-02")
+        project.advance()
+        return project
+
+    return begin
 
 
-def stages(store: Store) -> list[str]:
-    with store.reading() as connection:
-        return list(connection.execute(select(t.case.c.stage).order_by(t.case.c.id)).scalars())
+def changed(project, flow, on):
+    """A pass of that day under another flow."""
+    project.change({"life.yaml": flow})
+    project.clock.set(on)
+    return project.advance()
 
 
-def test_a_renamed_stage_takes_its_cases_along(store: Store, tmp_path: Path) -> None:
-    run(store, definition(tmp_path / "p", FIRST), 0)
-    renamed = FIRST.replace("  trial:\n", "  start:\n    renamed_from: trial\n")
-    outcome = run(store, definition(tmp_path / "p", renamed), 1)
-    assert stages(store) == ["start"] * 3
+def stages(project):
+    return [project.stage(key) for key in CUSTOMERS]
+
+
+def deadlines(project, key="C-1"):
+    """Of a case: (name, due day, whether it was missed), those of an earlier run of the clock first."""
+    return [(one["deadline"], one["due"][:10], one["missed"] is not None) for one in project.case(key)["deadlines"]]
+
+
+def told(project, key="C-1"):
+    """The history of a case: (day, kind, to)."""
+    return [(one["at"][:10], one["kind"], one["to"]) for one in project.case(key)["history"]]
+
+
+def test_a_renamed_stage_takes_its_cases_along(begun):
+    project = begun()
+    outcome = changed(project, FIRST.replace("  trial:\n", "  start:\n    renamed_from: trial\n"), "2026-03-03")
+    assert stages(project) == ["start"] * 3
     assert outcome.failed == []
-    with store.reading() as connection:
-        entry = connection.execute(select(t.history).where(t.history.c.kind == "migrated")).first()
-    assert (entry.source, entry.target) == ("trial", "start")
+    (entry,) = [one for one in project.case("C-1")["history"] if one["kind"] == "migrated"]
+    assert (entry["from"], entry["to"]) == ("trial", "start")
 
 
-def test_a_dropped_stage_without_a_way_on_stops_the_pass_and_writes_nothing(store: Store, tmp_path: Path) -> None:
-    run(store, definition(tmp_path / "p", FIRST), 0)
-    dropped = FIRST.replace("  trial:\n", "  start:\n")
-    with pytest.raises(DefinitionError, match=r"stage 'trial' of flow 'life' is gone, but has 3 cases"):
-        run(store, definition(tmp_path / "p", dropped), 1)
-    assert stages(store) == ["trial"] * 3
-    with store.reading() as connection:
-        assert connection.execute(select(t.case.c.definition).distinct()).scalars().all() == [
-            definition(tmp_path / "q", FIRST).hash
-        ]
+def test_a_dropped_stage_without_a_way_on_stops_the_pass_and_writes_nothing(begun):
+    project = begun()
+    first = project.app.definition.hash
+    with pytest.raises(DefinitionError, match=r"stage 'trial' of flow 'lifecycle' is gone, but has 3 cases"):
+        changed(project, FIRST.replace("  trial:\n", "  start:\n"), "2026-03-03")
+    assert stages(project) == ["trial"] * 3
+    with project.app.store.reading() as connection:
+        assert connection.execute(select(t.case.c.definition).distinct()).scalars().all() == [first]
 
 
-def test_a_flow_that_is_gone_stops_the_pass_and_writes_nothing(store: Store, tmp_path: Path) -> None:
-    run(store, definition(tmp_path / "p", FIRST), 0)
-    with pytest.raises(DefinitionError, match=r"flow 'life' is gone, but has 3 cases in 'trial': bring it back"):
-        run(store, definition(tmp_path / "p", FIRST.replace("flow: life", "flow: other")), 1)
-    assert stages(store) == ["trial"] * 3
+def test_a_flow_that_is_gone_stops_the_pass_and_writes_nothing(begun):
+    project = begun()
+    with pytest.raises(DefinitionError, match=r"flow 'lifecycle' is gone, but has 3 cases in 'trial': bring it back"):
+        changed(project, FIRST.replace("flow: lifecycle", "flow: other"), "2026-03-03")
+    project.change({"life.yaml": FIRST})
+    assert stages(project) == ["trial"] * 3
 
 
-def test_a_definition_that_comes_back_is_kept_once(store: Store, tmp_path: Path) -> None:
-    one = definition(tmp_path / "p", FIRST)
-    two = definition(tmp_path / "p", FIRST.replace("10 days", "20 days"))
-    for place, what in enumerate((one, two, one)):
-        run(store, what, place)
-    with store.reading() as connection:
-        assert sorted(connection.execute(select(t.definition.c.hash)).scalars()) == sorted([one.hash, two.hash])
-        assert set(connection.execute(select(t.case.c.definition)).scalars()) == {one.hash}
+def test_a_definition_that_comes_back_is_kept_once(begun):
+    project = begun()
+    one = project.app.definition.hash
+    changed(project, FIRST.replace("10 days", "20 days"), "2026-03-03")
+    two = project.app.definition.hash
+    changed(project, FIRST, "2026-03-04")
+    with project.app.store.reading() as connection:
+        assert sorted(connection.execute(select(t.definition.c.hash)).scalars()) == sorted([one, two])
+        assert set(connection.execute(select(t.case.c.definition)).scalars()) == {one}
 
 
-def test_migrated_cases_go_to_the_named_stage(store: Store, tmp_path: Path) -> None:
-    run(store, definition(tmp_path / "p", FIRST), 0)
-    moved = FIRST.replace("  trial:\n", "  start:\n") + "migrate: {trial: {to: live}}\n"
-    run(store, definition(tmp_path / "p", moved), 1)
-    assert stages(store) == ["live"] * 3
+def test_migrated_cases_go_to_the_named_stage(begun):
+    project = begun()
+    changed(project, FIRST.replace("  trial:\n", "  start:\n") + "migrate: {trial: {to: live}}\n", "2026-03-03")
+    assert stages(project) == ["live"] * 3
 
 
-def test_a_changed_due_time_moves_deadlines_not_yet_judged(store: Store, tmp_path: Path) -> None:
-    run(store, definition(tmp_path / "p", FIRST), 0)
-    later = definition(tmp_path / "p", FIRST.replace("10 days after clock", "20 days after clock"))
-    assert run(store, later, 12).counts.get("missed", 0) == 0
-    with store.reading() as connection:
-        assert connection.execute(select(t.deadline.c.due).distinct()).scalars().all() == [ZONE.end_of(BEGIN + 20)]
-    assert run(store, later, 21).counts["missed"] == 3
+MEASURED = FIRST.replace(
+    "stages:\n", "deadline: 5 days after clock\nstages:\n"
+)  # due on 7 March, its trial on the 12th
+MOVED = MEASURED.replace("  trial:\n    deadline: 10", "  start:\n    deadline: 20")  # due on 22 March
+GONE_ON = "migrate: {trial: {to: start, clock: restart}}\n"
 
 
-def test_a_new_deadline_is_given_to_cases_that_run_already(store: Store, tmp_path: Path) -> None:
-    bare = FIRST.replace("    deadline: 10 days after clock\n", "")
-    run(store, definition(tmp_path / "p", bare), 0)
-    outcome = run(store, definition(tmp_path / "p", FIRST), 11)
-    assert outcome.counts["missed"] == 3
+def test_a_clock_that_goes_on_judges_nothing_twice(begun):
+    project = begun(MEASURED)
+    project.clock.set("2026-03-09")
+    assert project.advance().counts["missed"] == 3
+    for clock in (GONE_ON.replace("restart", "keep"), "migrate: {trial: start}\n"):
+        outcome = changed(project, MOVED + clock, "2026-03-10")
+        assert (outcome.counts.get("missed", 0), stages(project)) == (0, ["start"] * 3)
+        assert deadlines(project) == [("flow", "2026-03-07", True), ("stages.start", "2026-03-22", False)]
+    assert told(project)[1:] == [("2026-03-07", "missed", "flow"), ("2026-03-10", "migrated", "start")]
 
 
-def test_a_new_guard_is_asked_of_everybody_once(store: Store, tmp_path: Path) -> None:
-    run(store, definition(tmp_path / "p", FIRST), 0)
+def test_a_clock_that_starts_anew_judges_every_deadline_once_more(begun):
+    project = begun(MEASURED)
+    project.clock.set("2026-03-09")
+    assert project.advance().counts["missed"] == 3
+    outcome = changed(project, MOVED + GONE_ON, "2026-03-10")
+    assert (outcome.counts["migrated"], outcome.counts["missed"], outcome.failed) == (3, 3, [])
+    assert deadlines(project) == [
+        ("flow", "2026-03-07", True), ("flow", "2026-03-07", True), ("stages.start", "2026-03-22", False),
+    ]  # fmt: skip
+    assert project.case("C-1")["clock"] == "2026-03-02"
+    assert told(project)[1:] == [
+        ("2026-03-07", "missed", "flow"), ("2026-03-10", "migrated", "start"), ("2026-03-10", "clock", "2026-03-02"),
+        ("2026-03-07", "missed", "flow"),
+    ]  # fmt: skip
+    before = told(project)
+    project.advance(full=True)
+    assert told(project) == before
+    project.clock.set("2026-03-22")
+    assert project.advance().counts.get("missed", 0) == 0
+    project.clock.set("2026-03-23")
+    assert project.advance().counts["missed"] == 3
+    assert told(project)[len(before) :] == [("2026-03-22", "missed", "stages.start")]
+
+
+ENDED = """
+flow: lifecycle
+opens: contract.id is known
+stages:
+  trial:
+    deadline: 10 days
+    do: [{task: hello, for: csm}]
+    transitions: {live: {trigger: go}, gone: since(contract.starts_on) >= days(3)}
+  live: {transitions: {gone: {trigger: leave}}}
+  gone: bad
+"""
+
+
+def test_cases_that_are_migrated_into_an_end_leave_nothing_to_do(begun):
+    project = begun(ENDED)
+    without = ENDED.replace("gone: since(contract.starts_on) >= days(3)", "gone: {trigger: leave}")
+    changed(project, without.replace("  trial:\n", "  start:\n") + "migrate: {trial: gone}\n", "2026-03-04")
+    case = project.case("C-1")
+    assert (case["stage"], case["end"], case["ended_at"]) == ("gone", "bad", "2026-03-04 23:59")
+    assert [one["outcome"] for one in case["tasks"]] == ["not_applicable"]
+    assert case["deadlines"] == []
+    project.clock.set("2026-04-30")
+    assert project.advance().counts.get("missed", 0) == 0
+
+
+def test_cases_that_are_migrated_out_of_an_end_are_open_again(begun):
+    project = begun(ENDED)
+    project.clock.set("2026-03-05")
+    project.advance()
+    assert {project.case(key)["end"] for key in CUSTOMERS} == {"bad"}
+    changed(project, ENDED.replace("gone:", "lost:") + "migrate: {gone: live}\n", "2026-03-06")
+    case = project.case("C-1")
+    assert (case["stage"], case["end"], case["ended_at"]) == ("live", None, None)
+
+
+def test_an_end_that_is_renamed_ended_when_it_did(begun):
+    project = begun(ENDED)
+    project.clock.set("2026-03-05")
+    project.advance()
+    changed(project, ENDED.replace("gone:", "lost:").replace("lost: bad", "lost: {end: neutral, renamed_from: gone}"), "2026-03-06")  # fmt: skip
+    case = project.case("C-1")
+    assert (case["stage"], case["end"], case["ended_at"]) == ("lost", "neutral", "2026-03-05 23:59")
+
+
+def test_ended_cases_cannot_go_on_beside_another_of_the_same_subject(begun):
+    twice = ENDED.replace("opens: contract.id is known", "opens: {trigger: again}")
+    twice = twice.replace("gone: since(contract.starts_on) >= days(3)", "gone: {trigger: leave}")
+    project = begun(twice)
+    for on, word in (("2026-03-02", "again"), ("2026-03-04", "leave"), ("2026-03-06", "again")):
+        project.clock.set(on)
+        project.book.trigger("C-1", word)
+        project.advance()
+    assert [project.case("C-1", number=number)["end"] for number in (1, 2)] == ["bad", None]
+    said = r"'gone' of flow 'lifecycle' is gone, and 1 case that ended in it cannot go on in 'live' beside another"
+    with pytest.raises(DefinitionError, match=said):
+        changed(project, twice.replace("gone:", "lost:") + "migrate: {gone: live}\n", "2026-03-07")
+    changed(project, twice.replace("gone:", "lost:") + "migrate: {gone: lost}\n", "2026-03-07")
+    assert [project.stage("C-1", number=number) for number in (1, 2)] == ["lost", "trial"]
+
+
+def test_a_changed_due_time_moves_deadlines_not_yet_judged(begun):
+    project = begun()
+    later = FIRST.replace("10 days after clock", "20 days after clock")
+    assert changed(project, later, "2026-03-14").counts.get("missed", 0) == 0
+    assert [deadlines(project, key) for key in CUSTOMERS] == [[("stages.trial", "2026-03-22", False)]] * 3
+    project.clock.set("2026-03-23")
+    assert project.advance().counts["missed"] == 3
+
+
+def test_a_new_deadline_is_given_to_cases_that_run_already(begun):
+    project = begun(FIRST.replace("    deadline: 10 days after clock\n", ""))
+    assert changed(project, FIRST, "2026-03-13").counts["missed"] == 3
+
+
+def test_a_new_guard_is_asked_of_everybody_once(begun):
     sooner = FIRST.replace("since(contract.starts_on) >= days(30)", "contract.id is known")
-    assert run(store, definition(tmp_path / "p", sooner), 1).counts["moved"] == 3
+    assert changed(begun(), sooner, "2026-03-03").counts["moved"] == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, literal, null, or_, select, update
+from sqlalchemy import Connection, Select, case, delete, exists, func, insert, literal, null, or_, select, update
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.definition import Definition, Flow
@@ -15,7 +15,7 @@ from csflow.services.views import View
 from csflow.services.work import Work
 from csflow.store import tables as t
 from csflow.store.insertion import insert_into
-from csflow.values import counted
+from csflow.values import Instant, counted
 
 PINNED = "definition"  # key in `meta`: the hash that all cases run under
 EVERYONE = "ask_everyone"  # key in `meta`: set until a pass has asked all cases once
@@ -44,6 +44,8 @@ def adopt(connection: Connection, view: View, request: Any) -> bool:
         for flow, stage, number in occupied
         if _place_of(definition, flow, stage) is None
     ]
+    gone = ((f, s) for f, s, _ in occupied if not homeless and s not in definition.flows[f].stages)
+    homeless += [Problem("", 0, 0, told) for f, s in gone if (told := _in_the_way(connection, definition, f, s))]
     if homeless:
         raise DefinitionError(homeless)
     for flow, stage, _ in occupied:
@@ -149,9 +151,41 @@ def _rename(connection: Connection, view: View, request: Any, flow: Flow, old: s
     ).where(*mine)  # fmt: skip
     names = ["case", "seq", "kind", "at", "recorded", "actor", "definition", "source", "target", "place", "because"]
     connection.execute(insert(t.history).from_select(names, entry))
-    values: dict[str, Any] = {"stage": new, "seq": c.seq + 1, "version": c.version + 1, "ended": flow.stages[new].end}
+    end = flow.stages[new].end
+    if end is not None:
+        _leave_nothing_open(connection, select(c.id).where(*mine, c.ended.is_(None)), view.now)
+    ended_at = null() if end is None else case((c.ended.is_(None), view.now), else_=c.ended_at)
+    values: dict[str, Any] = {"stage": new, "seq": c.seq + 1, "version": c.version + 1, "ended": end}
+    values["ended_at"] = ended_at
     if flow.migrate.get(old, {}).get("clock") == "restart":
         values["clock"] = None
     connection.execute(update(t.case).where(*mine).values(**values))
     m, taken = t.milestone.c, select(c.id).where(c.flow == flow.name, c.stage == new)
     connection.execute(update(t.milestone).where(m.stage == old, m.case.in_(taken)).values(stage=new))
+
+
+def _leave_nothing_open(connection: Connection, cases: Select[Any], now: Instant) -> None:
+    """What still waits in cases that end here: neither met nor missed, neither done nor left undone."""
+    d, k = t.deadline.c, t.task.c
+    waits = (d.case.in_(cases), d.met.is_(None), d.missed.is_(None), d.dropped == 0)
+    connection.execute(update(t.deadline).where(*waits).values(dropped=1))
+    undone = update(t.task).where(k.case.in_(cases), k.done_at.is_(None))
+    connection.execute(undone.values(done_at=now, outcome="not_applicable"))
+
+
+def _in_the_way(connection: Connection, definition: Definition, flow: str, stage: str) -> str | None:
+    """Why ended cases of a stage that is gone cannot go on where it leads to; None where they can."""
+    target = _place_of(definition, flow, stage)
+    if target is None or definition.flows[flow].stages[target].end is not None:
+        return None
+    c, other = t.case.c, t.case.alias("other").c
+    same = (other.flow == c.flow, other.subject == c.subject, other.key == c.key, other.id != c.id)
+    rival = exists(select(literal(1)).where(*same, or_(other.ended.is_(None), other.stage == stage)))
+    mine = (c.flow == flow, c.stage == stage, c.ended.is_not(None))
+    number = connection.execute(select(func.count()).select_from(t.case).where(*mine, rival)).scalar_one()
+    if not number:
+        return None
+    return (
+        f"stage '{stage}' of flow '{flow}' is gone, and {counted(number, 'case')} that ended in it cannot go on in "
+        f"'{target}' beside another of the same subject: write migrate: to a stage that ends"
+    )

@@ -11,7 +11,6 @@ from csflow.services.showing import history_entry
 from csflow.services.views import View, see
 from csflow.store import tables as t
 from csflow.store.names import subject_names
-from csflow.values import day_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,17 +45,10 @@ def history(
         names = _names(connection, view, ids)
         total, rows = _entries(connection, ids, limit)
         entries = [
-            {"case": names[row.case], "seq": row.seq} | _entry(view, row) | (_more(view, row) if verbose else {})
+            {"case": names[row.case], "seq": row.seq} | history_entry(view, row) | (_more(view, row) if verbose else {})
             for row in rows
         ]
         return {"target": target, "entries": entries, "left_out": total - len(entries)}
-
-
-def _entry(view: View, row: Any) -> dict[str, Any]:
-    """The entry as it is shown everywhere; a clock's new day as a date."""
-    entry = history_entry(view, row)
-    is_day = row.kind == "clock" and (row.target or "").lstrip("-").isdigit()
-    return entry | {"to": day_text(int(row.target))} if is_day else entry
 
 
 def _more(view: View, row: Any) -> dict[str, Any]:

@@ -109,10 +109,12 @@ def case_history(connection: Connection, view: View, case: int) -> list[dict[str
 
 
 def history_entry(view: View, row: Any) -> dict[str, Any]:
-    """An entry of history as people and JSON read it."""
+    """An entry of history as people and JSON read it; a clock's new day as a date."""
     because = json.loads(row.because) if row.because else []
+    is_day = row.kind == "clock" and (row.target or "").lstrip("-").isdigit()
+    target = day_text(int(row.target)) if is_day else row.target
     found = {"at": view.zone.text(row.at), "kind": row.kind, "actor": row.actor}
-    return found | {"from": row.source, "to": row.target, "place": row.place, "because": because}
+    return found | {"from": row.source, "to": target, "place": row.place, "because": because}
 
 
 def show_customer(store: Store, definition: Definition, act: Act, *, customer: str) -> dict[str, Any]:
