@@ -10,9 +10,11 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, insert, select, update
 
 from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
@@ -25,12 +27,12 @@ from csflow.services.owning import kind_of, whose
 from csflow.services.views import View, number_names, see
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
-from csflow.store.insertion import among, insert_into
+from csflow.store.insertion import among
 from csflow.store.locking import pass_lock
 from csflow.store.names import customer_ids
 from csflow.store.opening import Store
 from csflow.store.refreshing import refresh, sync_people
-from csflow.store.touching import ADVANCE, last_pass, touch
+from csflow.store.touching import ADVANCE, claim, last_pass, touch
 from csflow.values import Instant, Zone
 
 CHUNK = 500  # hits a transaction
@@ -200,7 +202,7 @@ class _Pass:
                 self.outcome.counts["migrated"] = connection.execute(migrated).scalar_one()
         for start in range(0, len(late), CHUNK):
             with self.session.chunk() as connection:
-                work = Work(connection, view, self.machines, request.actor, request.recorded, self.withheld)
+                work = self._work(connection, view)
                 redate(work, late[start : start + CHUNK])
         return everyone
 
@@ -220,23 +222,8 @@ class _Pass:
     def _claim(self) -> bool:
         """Take what is touched by now; what is touched from here on belongs to the next hop."""
         today = Zone(self.definition.zone).day_of(self.request.now)
-        due = [t.touched.c.queue == ADVANCE, t.touched.c.day <= today]
-        if self.customers is not None:
-            due += [t.touched.c.kind == "customer", t.touched.c.subject.in_(self.customers)]
         with self.session.chunk() as connection:
-            columns = [t.touched.c.kind, t.touched.c.subject]
-            waiting = select(
-                t.touched.c.queue + (HANDLED - ADVANCE), *columns, t.touched.c.day * 0, t.touched.c.mark * 0
-            )
-            statement = insert_into(connection, t.touched).from_select(
-                ["queue", "kind", "subject", "day", "mark"], waiting.where(*due).distinct()
-            )
-            connection.execute(statement.on_conflict_do_nothing())
-            connection.execute(delete(t.touched).where(*due))
-            return (
-                connection.execute(select(t.touched.c.kind).where(t.touched.c.queue == HANDLED).limit(1)).first()
-                is not None
-            )
+            return claim(connection, ADVANCE, HANDLED, today, self.customers)
 
     def _vendor_touched(self) -> bool:
         """A fact of the organisation is a fact of every case."""
@@ -268,7 +255,7 @@ class _Pass:
                 view = see(connection, self.definition, self.request.now)
                 asker = Asker(connection, view, scope, after, self.session.kept)
                 hits = asker.ask()
-                words = connection.execute(words_waiting(view, after, scope)).all()
+                words = words_waiting(connection, view, scope, after, self.session.kept)
             self.outcome.asked += asker.asked
             words = [word for word in words if asker.border is None or word.owner < asker.border]
             talking = {word.owner for word in words}
@@ -296,7 +283,7 @@ class _Pass:
             if self.request.limit is not None:
                 break
             with self.session.snapshot() as connection:
-                waiting = connection.execute(words_waiting(view, min(owners), scope)).all()
+                waiting = words_waiting(connection, view, scope, min(owners), self.session.kept)
             words = [word for word in waiting if word.owner in owners and word.id not in seen]
         return wrote
 
@@ -353,13 +340,16 @@ class _Pass:
         if failure not in self.outcome.failed:  # a word is tried again in each hop
             self.outcome.failed.append(failure)
 
-    def _transaction(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
+    def _work(self, connection: Connection, view: View) -> Work:
         request = self.request
+        known = (connection, view, self.machines, request.actor, request.recorded)
+        return Work(*known, withheld=self.withheld, kept=self.session.kept)
+
+    def _transaction(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
         failed: list[dict[str, str]] = []
         stopped: set[int] = set()
         with self.session.chunk() as connection:
-            fresh = View(view.definition, view.book, view.moment)
-            work = Work(connection, fresh, self.machines, request.actor, request.recorded, self.withheld)
+            work = self._work(connection, view)
             hits = [hit for _, mine in owners for hit in mine]
             work.load(hit.row.case_id for hit in hits if hasattr(hit.row, "case_id"))
             apply = _Application(work, self.stopped)
@@ -397,6 +387,7 @@ class _Application:
             "approval": self._approval,
         }  # fmt: skip
         self.entered = self._entries([hit for hit in hits if hit.kind == "move"])
+        self.anchors = self._anchors([hit for hit in hits if hit.kind == "clock"])
         current = {row.id: row.old_version for row in self.work.rows.values()}
         for hit in hits:
             handler = handlers.get(hit.kind)
@@ -453,11 +444,17 @@ class _Application:
         )
         return {(case, target): place or "" for case, target, place in found}
 
+    def _anchors(self, hits: list[Hit]) -> dict[int, dict[str, Any]]:
+        """The dates that the deadlines of cases hang on whose clock has moved."""
+        found: dict[int, dict[str, Any]] = {}
+        for flow, members in groupby(sorted(hits, key=lambda hit: hit.rule.name), key=lambda hit: hit.rule):
+            found |= moving.anchors_of(self.work, flow, [hit.row.case_id for hit in members])
+        return found
+
     def _clock(self, hit: Hit, row: CaseRow) -> None:
-        work = self.work
-        anchors = moving.anchors_of(work, work.flow(row), [row.id]).get(row.id, {})
-        anchors.pop("clock", None)
-        deadlines.restart(work, row, int(hit.row.value), work.view.now, anchors)
+        work, anchors = self.work, self.anchors.get(row.id, {})
+        dates = {name: date for name, date in anchors.items() if name != "clock"}
+        deadlines.restart(work, row, int(hit.row.value), work.view.now, dates)
         because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
         work.log(row, "clock", work.view.now, target=str(row.clock), because=because)
 
@@ -490,7 +487,7 @@ class _Application:
     def _timer(self, hit: Hit, row: CaseRow) -> None:
         effect = hit.rule.get(hit.row.place)
         work = self.work
-        work.connection.execute(update(t.timer).where(t.timer.c.id == hit.row.timer).values(fired=work.view.now))
+        work.pending["rung"].append({"own_timer": hit.row.timer, "rung_at": work.view.now})
         if effect is None:
             return
         from_seq = work.log(row, "timer", hit.row.at, place=hit.row.place)
@@ -537,12 +534,12 @@ class _Application:
     def _openings(self, hits: list[Hit]) -> None:
         work = self.work
         wanted: list[dict[str, Any]] = []
+        gone = []
         for hit in sorted(hits, key=lambda h: (h.rule[0].name, h.row.subject, h.rule[1].place, str(h.row.one_per))):
             flow, opening = hit.rule
             if hit.kind == "rearm":
-                gone = (t.opening.c.flow == flow.name, t.opening.c.place == opening.place)
-                same = (t.opening.c.subject == hit.row.subject, t.opening.c.key == hit.row.one_per)
-                work.connection.execute(delete(t.opening).where(*gone, *same))
+                mark = {"own_flow": flow.name, "own_place": opening.place}
+                gone.append(mark | {"own_subject": hit.row.subject, "own_key": hit.row.one_per})
                 continue
             self.wrote = True
             values = dict(opening.values)
@@ -567,8 +564,17 @@ class _Application:
                     "because": because, "fields": values, "stage": opening.to,
                 }
             )  # fmt: skip
+        if gone:
+            work.connection.execute(_unmark(), gone)
         if wanted:
             moving.open_cases(work, wanted)
+
+
+@cache
+def _unmark() -> Executable:
+    o = t.opening.c
+    same = (o.flow == bindparam("own_flow"), o.place == bindparam("own_place"), o.key == bindparam("own_key"))
+    return delete(t.opening).where(*same, o.subject == bindparam("own_subject"))
 
 
 def _other_unknowns(connection: Connection, view: View) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -552,8 +552,23 @@ def _timed_effects(flow: Flow) -> dict[str, Any]:
     return found
 
 
-def words_waiting(view: View, after: int | None, scope: Scope) -> Select[Any]:
-    """The earliest word in the inbox of each owner that has come by now."""
+def words_waiting(
+    connection: Connection, view: View, scope: Scope, after: int | None = None, kept: Kept | None = None
+) -> Sequence[Row[Any]]:
+    """The earliest word in the inbox of each owner, from ``after`` on, that has come by now."""
+    kept = kept or Kept(None)
+    few, windowed = scope.customers is not None, after is not None
+    values: dict[str, Any] = {"after": after} if windowed else {}
+    if few:
+        values["customers"] = json.dumps(scope.customers)
+    build = partial(_waiting, view, scope, windowed=windowed)
+    key = ["words", scope.flow, few, windowed]
+    return kept.prepared(connection, view.world(connection.dialect.name), key, build).ask(
+        connection, view.moment, **values
+    )
+
+
+def _waiting(view: View, scope: Scope, *, windowed: bool) -> Select[Any]:
     i, k = t.inbox.c, t.case.alias("said_to")
     vendors = [flow.name for flow in view.definition.flows.values() if flow.subject == "organisation"]
     own = case((k.c.flow.in_(vendors), owner_of("organisation", k.c.subject, None)), else_=-2 * k.c.subject)
@@ -566,15 +581,15 @@ def words_waiting(view: View, after: int | None, scope: Scope) -> Select[Any]:
     )
     place = func.row_number().over(
         partition_by=owner,
-        order_by=(t.inbox.c.at, func.coalesce(t.inbox.c.ref, ""), t.inbox.c.name, t.inbox.c.id),
+        order_by=(i.at, func.coalesce(i.ref, ""), i.name, i.id),
     )
-    conditions = [t.inbox.c.handled.is_(None), t.inbox.c.at <= view.now]
-    if after is not None:
-        conditions.append(owner >= after)
+    conditions = [i.handled.is_(None), i.at <= as_of.now(view.moment)]
+    if windowed:
+        conditions.append(owner >= bindparam("after", 0, BigInteger))
     if scope.customers is not None:
-        conditions.append(t.inbox.c.customer.in_(scope.customers))
+        conditions.append(listed(i.customer, bindparam("customers", "[]", Text)))
     if scope.flow is not None:
-        conditions.append(or_(t.inbox.c.flow == scope.flow, t.inbox.c.flow.is_(None)))
+        conditions.append(or_(i.flow == scope.flow, i.flow.is_(None)))
     ranked = select(t.inbox, owner.label("owner"), place.label("place")).where(*conditions).subquery()
     return select(ranked).where(ranked.c.place == 1).order_by(ranked.c.owner)
 

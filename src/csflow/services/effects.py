@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Executable, bindparam, func, select, update
 
 from csflow.flow.definition import Effect, Flow
 from csflow.flow.expressions import Expression
 from csflow.services import deadlines, messages, moving
-from csflow.services.work import Due, Work, encode
+from csflow.services.work import Due, Work, encode, these
+from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.questions import values_of
@@ -55,10 +57,9 @@ def _wanted(work: Work, due: list[Due]) -> Wanted:
             asked["holds"] = effect.when
         answers: dict[int, Any] = {}
         if asked:
-            reader = work.view.cases(flow)
-            ids = sorted({one.row.id for one in members})
-            statement = values_of(reader, asked, key=reader.base.c.id, where=[reader.base.c.id.in_(ids)])
-            answers = {row.key: row._mapping for row in work.connection.execute(statement)}  # noqa: SLF001
+            build = partial(_asking, work, flow, asked)
+            rows = work.ask(("effect", flow.name, effect.place), build, [one.row.id for one in members])
+            answers = {row.key: row._mapping for row in rows}  # noqa: SLF001
         for one in members:
             row = answers.get(one.row.id, {})
             if "holds" in asked and row.get("holds") != 1:
@@ -70,6 +71,11 @@ def _wanted(work: Work, due: list[Due]) -> Wanted:
             found.append((one, values | {f"{HOLE}{text}": row.get(f"h{i}") for i, text in enumerate(holes)}))
     found.sort(key=lambda pair: (pair[0].row.id, pair[0].seq))
     return found
+
+
+def _asking(work: Work, flow: Flow, asked: dict[str, Expression]) -> Executable:
+    reader = work.view.cases(flow)
+    return values_of(reader, asked, key=reader.base.c.id, where=[these(reader.base.c.id)])
 
 
 def _tasks(work: Work, due: Wanted) -> None:
@@ -196,20 +202,25 @@ def _contacts(work: Work, wanted: list[Due]) -> dict[tuple[str, str, int], list[
         by_effect[(one.row.flow, one.effect.place)].append(one)
     for (flow_name, place), members in by_effect.items():
         flow, effect = work.view.definition.flows[flow_name], members[0].effect
-        reader = work.view.cases(flow)
-        contact = with_contacts(reader)
         holes = messages.holes(work.view.definition, effect, flow)
-        translator = Translator(reader)
-        columns = [translator.value(hole.node).label(f"h{i}") for i, hole in enumerate(holes.values())]
-        own: Any = reader.base.c.id
-        conditions = [own.in_(sorted({m.row.id for m in members})), contact.c.happened <= work.view.moment.today]
-        if effect.when is not None:
-            conditions.append(translator.condition(effect.when.node))
-        statement = select(own.label("own"), contact.c.key.label("contact"), *columns).select_from(reader.source())
-        for row in work.connection.execute(statement.where(*conditions).order_by(contact.c.key)):
+        build = partial(_asking_contacts, work, flow, effect, list(holes.values()))
+        for row in work.ask(("contacts", flow_name, place), build, [one.row.id for one in members]):
             asked = {text: row._mapping[f"h{i}"] for i, text in enumerate(holes)}  # noqa: SLF001
             found[(flow_name, place, row.own)].append((f"contact:{row.contact}", asked))
     return found
+
+
+def _asking_contacts(work: Work, flow: Flow, effect: Effect, holes: list[Expression]) -> Executable:
+    reader = work.view.cases(flow)
+    contact = with_contacts(reader)
+    translator = Translator(reader)
+    columns = [translator.value(hole.node).label(f"h{i}") for i, hole in enumerate(holes)]
+    own: Any = reader.base.c.id
+    conditions = [these(own), contact.c.happened <= as_of.today(work.view.moment)]
+    if effect.when is not None:
+        conditions.append(translator.condition(effect.when.node))
+    statement = select(own.label("own"), contact.c.key.label("contact"), *columns).select_from(reader.source())
+    return statement.where(*conditions).order_by(contact.c.key)
 
 
 def _words(work: Work, due: Wanted) -> None:
@@ -272,6 +283,8 @@ def key_of(work: Work, flow: Flow, values: dict[str, Any], subject: int) -> str 
         return None
     if flow.one_per.startswith("case."):
         return str(values.get(flow.one_per.removeprefix("case."), ""))
+    if flow.one_per_key is None and flow.subject != "contract" and (flow.subject, subject) in work.keys:
+        return work.keys[(flow.subject, subject)]
     if flow.one_per_key is not None:
         reader = work.view.subjects(flow.subject)
         own: Any = reader.base.c.id

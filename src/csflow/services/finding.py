@@ -11,7 +11,6 @@ from csflow.services.meaning import find_meant, near
 from csflow.store import tables as t
 
 if TYPE_CHECKING:
-
     from csflow.flow.definition import Definition
 
 

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -53,11 +54,11 @@ from csflow.services.views import NEWEST, View, measures, newest, number_names, 
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.guards import Translator
-from csflow.store.insertion import insert_into
+from csflow.store.insertion import insert_into, upsert
 from csflow.store.opening import Store
 from csflow.store.prepared import Kept
 from csflow.store.refreshing import refresh, sync_people
-from csflow.store.touching import ADVANCE, MEASURE
+from csflow.store.touching import ADVANCE, MEASURE, claim, touching
 from csflow.values import Instant, Length, Zone, latest_start, parse_length
 
 BUILT_IN = "csflow"  # the plugin that comes with csflow: its mistakes are csflow's
@@ -124,7 +125,7 @@ def measure(
         last = connection.execute(select(func.max(t.measured.c.at))).scalar()
         backwards = last is not None and now < last
         refresh(connection, zone.day_of(now), MEASURE, zone, everyone=backwards)
-        _claim(connection, zone.day_of(now))
+        claim(connection, MEASURE, CLAIMED, zone.day_of(now))
         note(connection, NEWEST, newest(connection))
         outcome.silent = _listen(connection, definition, zone.day_of(now))
         row = {"verb": "measure", "as_of": now, "recorded": recorded, "definition": definition.hash}
@@ -155,17 +156,6 @@ def measure(
         connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
     store.kept.save()
     return outcome
-
-
-def _claim(connection: Connection, today: int) -> None:
-    due = [t.touched.c.queue == MEASURE, t.touched.c.day <= today]
-    columns = [t.touched.c.kind, t.touched.c.subject]
-    waiting = select(t.touched.c.queue + (CLAIMED - MEASURE), *columns, t.touched.c.day * 0, t.touched.c.mark * 0)
-    statement = insert_into(connection, t.touched).from_select(
-        ["queue", "kind", "subject", "day", "mark"], waiting.where(*due).distinct()
-    )
-    connection.execute(statement.on_conflict_do_nothing())
-    connection.execute(delete(t.touched).where(*due))
 
 
 def _ordered(definition: Definition) -> list[Metric]:
@@ -226,7 +216,7 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
     number, outcome = view.book.number("metric", metric.name), measuring.outcome
     provider = measuring.providers.get(metric.uses or "")
     digest = _digest(metric, provider, _whole(view, metric, provider, measuring.use))
-    last = connection.execute(select(t.measured).where(t.measured.c.metric == number)).first()
+    last = connection.execute(_last_measured(), {"number": number}).first()
     if metric.expression is None and provider is None:
         outcome.unmeasured.add(metric.name)
         if metric.uses is not None:
@@ -260,15 +250,13 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
     at = view.now
     if silent or error is not None:  # what was not computed now is still owed to everybody whom it was owed to
         at, digest = (last.at, last.hash) if last is not None else (view.now, "")
-    written = insert_into(connection, t.measured).values(
-        metric=number, at=at, hash=digest, silent=int(silent), error=error
-    )
-    new = written.excluded
-    connection.execute(
-        written.on_conflict_do_update(
-            index_elements=["metric"], set_={"at": new.at, "hash": new.hash, "silent": new.silent, "error": new.error}
-        )
-    )
+    row = {"metric": number, "at": at, "hash": digest, "silent": int(silent), "error": error}
+    connection.execute(upsert(connection.dialect.name, t.measured, ("metric",), ("at", "hash", "silent", "error")), row)
+
+
+@cache
+def _last_measured() -> Select[Any]:
+    return select(t.measured).where(t.measured.c.metric == bindparam("number"))
 
 
 def _fail(outcome: Measured, metric: Metric, provider: Provider, error: str) -> None:
@@ -473,40 +461,45 @@ def _staging(number: int, values: Select[Any]) -> Insert:
 
 def _write(connection: Connection, view: View, metric: Metric, number: int) -> int:
     """Write the staged values into measurement and its log, and touch whom they belong to."""
-    many = connection.execute(select(func.count()).select_from(CHANGED)).scalar_one()
+    many = connection.execute(_count()).scalar_one()
     if not many:
         return 0
-    c = CHANGED.c
-    known = literal(view.now, t.measurement.c.known.type)
-    rows = select(literal(number), c.subject, c.number, c.text, c.happened, known).where(literal(1) == 1)
-    names = ["metric", "subject", "number", "text", "happened", "known"]
-    for table, keys in ((t.measurement, ["metric", "subject"]), (t.measurement_log, ["metric", "subject", "known"])):
-        statement = insert_into(connection, table).from_select(names, rows)
-        new = statement.excluded
-        values = {name: new[name] for name in ("number", "text", "happened", "known") if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
-    _touch_changed(connection, metric)
+    dialect, written = connection.dialect.name, {"metric": number, "known": view.now}
+    for statement in _writing(dialect):
+        connection.execute(statement, written)
+    for statement in _touching(dialect, metric.subject):
+        connection.execute(statement, {"mark": secrets.randbits(62)})
     return int(many)
 
 
-def _touch_changed(connection: Connection, metric: Metric) -> None:
+@cache
+def _count() -> Select[int]:
+    return select(func.count()).select_from(CHANGED)
+
+
+@cache
+def _writing(dialect: str) -> tuple[Executable, ...]:
+    """What takes the staged values over into measurement and its log."""
+    c, m = CHANGED.c, t.measurement.c
+    number, known = bindparam("metric", type_=m.metric.type), bindparam("known", type_=m.known.type)
+    rows = select(number, c.subject, c.number, c.text, c.happened, known).where(literal(1) == 1)
+    values = ("number", "text", "happened")
+    newest = upsert(dialect, t.measurement, ("metric", "subject"), (*values, "known"))
+    log = upsert(dialect, t.measurement_log, ("metric", "subject", "known"), values)
+    return tuple(into.from_select(["metric", "subject", *values, "known"], rows) for into in (newest, log))
+
+
+@cache
+def _touching(dialect: str, kind: str) -> tuple[Executable, ...]:
     """Whoever's value changed is asked again by the next pass, and by the metrics that read this one."""
-    kind = metric.subject
     owner: Select[Any] = select(CHANGED.c.subject)
     if kind in ("contract", "contact"):
         table = getattr(t, kind)
         owner = select(table.c.customer).join(CHANGED, CHANGED.c.subject == table.c.id)
         kind = "customer"
     found = owner.distinct().subquery()
-    for queue in (ADVANCE, CLAIMED):
-        mark = literal(secrets.randbits(62), t.touched.c.mark.type)
-        rows = select(literal(queue), literal(kind), found.c[0], literal(0), mark).where(literal(1) == 1)
-        statement = insert_into(connection, t.touched).from_select(["queue", "kind", "subject", "day", "mark"], rows)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["queue", "kind", "subject", "day"], set_={"mark": statement.excluded.mark}
-            )
-        )
+    today = literal(0, Integer)
+    return tuple(touching(dialect, kind, found.c[0], today, queue=queue) for queue in (ADVANCE, CLAIMED))
 
 
 # conditions that rules watch over time

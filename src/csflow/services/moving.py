@@ -13,7 +13,7 @@ from csflow.errors import RefusedError
 from csflow.flow.definition import Effect, Flow, Milestone, Transition
 from csflow.services import deadlines
 from csflow.services.assigning import automatic, fill_for_cases
-from csflow.services.work import CaseRow, Due, Work
+from csflow.services.work import CaseRow, Due, Work, these
 from csflow.store import tables as t
 from csflow.store.insertion import listed
 from csflow.store.questions import values_of
@@ -276,17 +276,16 @@ def anchors_of(work: Work, flow: Flow, ids: list[int]) -> dict[int, dict[str, An
     expressions = work.view.anchors(flow)
     if not expressions:
         return {}
-    reader = work.view.cases(flow)
     labels = {f"x{i}": name for i, name in enumerate(expressions)}
-    statement = values_of(
-        reader,
-        {label: expressions[name] for label, name in labels.items()},
-        key=reader.base.c.id,
-        where=[reader.base.c.id.in_(ids)],
-    )
+
+    def build() -> Executable:
+        reader = work.view.cases(flow)
+        asked = {label: expressions[name] for label, name in labels.items()}
+        return values_of(reader, asked, key=reader.base.c.id, where=[these(reader.base.c.id)])
+
     return {
         row.key: {name: _whole(row._mapping[label]) for label, name in labels.items()}  # noqa: SLF001
-        for row in work.connection.execute(statement)
+        for row in work.ask(("anchors", flow.name), build, ids)
     }
 
 

@@ -246,8 +246,8 @@ def _waiting(connection: Connection, view: View, owners: set[tuple[bool, int]]) 
     customers = tuple(sorted(id_ for is_customer, id_ in owners if is_customer))
     if customers:
         scope = Scope(everyone=True, timed=True, customers=customers)
-        rows += connection.execute(words_waiting(view, None, scope)).all()
+        rows += words_waiting(connection, view, scope)
     if len(customers) < len(owners):
-        everybody = connection.execute(words_waiting(view, None, Scope(everyone=True, timed=True))).all()
+        everybody = words_waiting(connection, view, Scope(everyone=True, timed=True))
         rows += [row for row in everybody if row.customer is None and _owner(row) in owners]
     return rows

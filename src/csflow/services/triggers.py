@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Executable, select
 
 from csflow.errors import RefusedError
 from csflow.flow.definition import Flow, Milestone, Opening, Transition
 from csflow.flow.machine import MIRRORED
 from csflow.services import effects, moving
-from csflow.services.work import CaseRow, Work
+from csflow.services.work import CaseRow, Work, these
 from csflow.store import tables as t
-from csflow.store.questions import holding
+from csflow.store.insertion import among
+from csflow.store.questions import Evidence, holding
 from csflow.values import Instant
 
 Stored = tuple[float | None, str | None]
@@ -85,9 +87,9 @@ def _candidates(work: Work, words: list[Said]) -> dict[int, list[CaseRow]]:
     case_ids = sorted({s.subject for s in words if s.kind == "case"})
     found: set[int] = set(case_ids)
     if customers:
-        found |= set(work.connection.execute(select(t.case.c.id).where(t.case.c.customer.in_(customers))).scalars())
+        found |= set(work.connection.execute(select(t.case.c.id).where(among(t.case.c.customer, customers))).scalars())
     if others:
-        own = select(t.case.c.id).where(t.case.c.subject.in_(others), t.case.c.customer.is_(None))
+        own = select(t.case.c.id).where(among(t.case.c.subject, others), t.case.c.customer.is_(None))
         found |= set(work.connection.execute(own).scalars())
     work.load(found)
     by_owner: dict[tuple[str, int], list[CaseRow]] = defaultdict(list)  # each word looks at its own customer's only
@@ -318,12 +320,16 @@ def _guards(work: Work, moves: list[tuple[Said, Hearing]]) -> dict[tuple[str, st
                 groups.setdefault(key, (hearing.flow, way, set()))[2].add(hearing.row.id)
     found: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = {}
     for (name, source, place), (flow, way, ids) in groups.items():
-        reader = work.view.cases(flow, source)
-        own: Any = reader.base.c.id
-        statement, evidence = holding(reader, way.guard, [own.label("own")], where=[own.in_(sorted(ids))])
-        rows = work.connection.execute(statement).all()
+        rows = work.ask(("guard", name, source, place), partial(_guarding, work, flow, way), ids)
+        evidence = Evidence(work.view.moment, way.guard, dated=False)
         found[(name, f"{source}>{place}")] = {row.own: work.because(evidence.reasons(row)) for row in rows}
     return found
+
+
+def _guarding(work: Work, flow: Flow, way: Transition) -> Executable:
+    reader = work.view.cases(flow, way.source)
+    own: Any = reader.base.c.id
+    return holding(reader, way.guard, [own.label("own")], where=[these(own)])[0]
 
 
 def _choice(

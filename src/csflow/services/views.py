@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from csflow.flow.definition import Definition, Flow, Metric
 from csflow.flow.expressions import Expression
@@ -26,6 +28,7 @@ class View:
     definition: Definition
     book: Book
     moment: Moment
+    _worlds: dict[Any, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def zone(self) -> Zone:
@@ -43,11 +46,14 @@ class View:
 
     def world(self, *more: str | bool) -> str:
         """The name of all that the statements about this view depend on, but for the moment and ``more``."""
-        book = self.book
-        # A source that speaks for the first time gets a number as well, and no statement reads that.
-        numbers = sorted((*name, number) for name, number in book.ids.items() if name[0] != "source")
-        period = self.moment.period is not None
-        return world_of(self.definition.hash, numbers, sorted(self.moment.unfed), period, *more)
+        unfed, period = self.moment.unfed, self.moment.period is not None
+        found = self._worlds.get((unfed, period, more))
+        if found is None:
+            # A source that speaks for the first time gets a number as well, and no statement reads that.
+            numbers = sorted((*name, number) for name, number in self.book.ids.items() if name[0] != "source")
+            found = world_of(self.definition.hash, numbers, sorted(unfed), period, *more)
+            self._worlds[(unfed, period, more)] = found
+        return found
 
     def anchors(self, flow: Flow) -> dict[str, Expression]:
         """The flow's clock and the dates its deadlines hang on, by name."""
@@ -68,7 +74,7 @@ def variants(flows: Iterable[Flow]) -> dict[str, tuple[str, ...]]:
 def see(connection: Connection, definition: Definition, now: Instant) -> View:
     """Read what a view needs: a handful of small statements, whatever the number of customers."""
     zone = Zone(definition.zone)
-    numbers = {(row.kind, row.name): row.id for row in connection.execute(select(t.name))}
+    numbers = {(row.kind, row.name): row.id for row in connection.execute(_names())}
     required = {
         (flow.name, stage.name): tuple(m.name for m in stage.milestones.values() if not m.optional)
         for flow in definition.flows.values()
@@ -105,8 +111,13 @@ Measures = dict[int, tuple[Instant, bool]]  # metric's number → when it was me
 
 def measures(connection: Connection) -> Measures:
     """When each metric was measured last."""
-    found = connection.execute(select(t.measured.c.metric, t.measured.c.at, t.measured.c.silent))
+    found = connection.execute(_last_measures())
     return {metric: (at, bool(silent)) for metric, at, silent in found}
+
+
+@cache
+def _last_measures() -> Select[Any]:
+    return select(t.measured.c.metric, t.measured.c.at, t.measured.c.silent)
 
 
 NEWEST = "newest_measured"  # key in `meta`: kind → the highest number there was at the last measure
@@ -145,28 +156,36 @@ def _with_dependents(metrics: dict[str, Metric], names: set[str]) -> set[str]:
         found |= more
 
 
+@cache
+def _names() -> Select[Any]:
+    return select(t.name)
+
+
+@cache
+def _begins() -> Select[Any]:
+    return select(
+        select(func.min(t.activity.c.at)).scalar_subquery(), select(func.min(t.run.c.as_of)).scalar_subquery()
+    )
+
+
 def _log_begin(connection: Connection) -> Instant | None:
     """When csflow's log of activities begins: the first activity it knows, or the first time it ran, if earlier."""
-    first = connection.execute(select(func.min(t.activity.c.at))).scalar()
-    ran = connection.execute(select(func.min(t.run.c.as_of))).scalar()
-    known = [at for at in (first, ran) if at is not None]
+    known = [at for at in connection.execute(_begins()).one() if at is not None]
     return min(known) if known else None
 
 
 def _rates(connection: Connection, currency: str, today: int) -> dict[str, float]:
     """The newest rate of each currency on or before today."""
-    newest = (
-        select(t.rate.c.currency, func.max(t.rate.c.day).label("day"))
-        .where(t.rate.c.day <= today)
-        .group_by(t.rate.c.currency)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(t.rate.c.currency, t.rate.c.rate).join(
-            newest, (t.rate.c.currency == newest.c.currency) & (t.rate.c.day == newest.c.day)
-        )
-    )
+    rows = connection.execute(_newest_rates(), {"today": today})
     return {row.currency: row.rate for row in rows if row.currency != currency}
+
+
+@cache
+def _newest_rates() -> Select[Any]:
+    r = t.rate.c
+    newest = select(r.currency, func.max(r.day).label("day")).where(r.day <= bindparam("today", type_=r.day.type))
+    found = newest.group_by(r.currency).subquery()
+    return select(r.currency, r.rate).join(found, (r.currency == found.c.currency) & (r.day == found.c.day))
 
 
 THINGS = {"contact": "contact", "contract": "contract", "activity": "activity"}
@@ -180,18 +199,18 @@ def _unfed(connection: Connection, definition: Definition) -> frozenset[str]:
             declared.setdefault(mapping["into"], set()).add(name)
     if not declared:
         return frozenset()
-    heard = set(
-        connection.execute(
-            select(t.name.c.name)
-            .join(t.source, t.source.c.source == t.name.c.id)
-            .where(t.source.c.imported.is_not(None))
-        ).scalars()
-    )
+    heard = set(connection.execute(_heard()).scalars())
     return frozenset(
         kind
         for kind, names in declared.items()
         if not names & heard and connection.execute(select(getattr(t, THINGS[kind]).c.id).limit(1)).first() is None
     )
+
+
+@cache
+def _heard() -> Select[Any]:
+    imported = select(t.name.c.name).join(t.source, t.source.c.source == t.name.c.id)
+    return imported.where(t.source.c.imported.is_not(None))
 
 
 def present(value: object, kind: Type, view: View) -> object:

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Update, bindparam, null, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    Text,
+    Update,
+    bindparam,
+    null,
+    select,
+    update,
+)
 from sqlalchemy import case as when
 
 from csflow.errors import CsflowError
@@ -21,8 +33,9 @@ from csflow.flow.machine import FlowMachine
 from csflow.flow.types import WORDS, Type
 from csflow.services.views import View, present
 from csflow.store import tables as t
-from csflow.store.insertion import among, insert_for, insert_into, missing_only, upsert
+from csflow.store.insertion import among, insert_for, listed, missing_only, upsert
 from csflow.store.names import subject_names
+from csflow.store.prepared import Kept
 from csflow.store.questions import Reason
 from csflow.store.touching import touch
 from csflow.values import Instant
@@ -135,6 +148,7 @@ class Work:
     actor: str
     recorded: Instant
     withheld: bool = False
+    kept: Kept = field(default_factory=lambda: Kept(None))
     rows: dict[int, CaseRow] = field(default_factory=dict)
     reached: dict[int, dict[tuple[int, str], Instant]] = field(default_factory=lambda: defaultdict(dict))
     lines: dict[int, list[Line]] = field(default_factory=lambda: defaultdict(list))
@@ -153,6 +167,12 @@ class Work:
     def flow(self, row: CaseRow) -> Flow:
         """The flow of a case."""
         return self.view.definition.flows[row.flow]
+
+    def ask(self, key: tuple[Any, ...], build: Callable[[], Executable], ids: Iterable[int]) -> list[Row[Any]]:
+        """The rows that a question about these cases finds; ``build`` makes it, with `these`, where it is not kept."""
+        world = self.view.world(self.connection.dialect.name)
+        prepared = self.kept.prepared(self.connection, world, key, build)
+        return prepared.ask(self.connection, self.view.moment, ids=json.dumps(sorted(set(ids))))
 
     def load(self, ids: Iterable[int]) -> None:
         """Read cases with their milestones, deadlines and owners; those that are there already stay as they are."""
@@ -270,22 +290,21 @@ class Work:
         self._write_cases()
         self._write_lines()
         # A stage entered again begins without its milestones; a move that waited for somebody's yes has no case left
-        # to move; nobody has anything left to do in a case that ended.
-        for name in ("stale", "passed", "over"):
+        # to move; nobody has anything left to do in a case that ended; a timer that rang has rung.
+        for name in ("stale", "passed", "over", "rung"):
             rows = self.pending.pop(name, None)
             if rows:
                 self.connection.execute(_leftovers(name), rows)
         for name in ("milestone", "history", "task", "outbox", "inbox"):
             rows = self.pending.pop(name, None)
             if rows:
-                table = getattr(t, name)
-                new = missing_only if name == "outbox" else insert_into
-                self.connection.execute(new(self.connection, table), rows)
+                new = missing_only if name == "outbox" else insert_for
+                self.connection.execute(new(self.connection.dialect.name, getattr(t, name)), rows)
         self._write_timers()
         marks = self.pending.pop("opening", None)
         if marks:
             place = ("flow", "place", "subject", "key")
-            self.connection.execute(upsert(self.connection, t.opening, place, ("period",)), marks)
+            self.connection.execute(upsert(self.connection.dialect.name, t.opening, place, ("period",)), marks)
         self._write_fields()
         for kind, ids in self.touched.items():
             touch(self.connection, kind, ids)
@@ -316,7 +335,9 @@ class Work:
         new = [line for lines in self.lines.values() for line in lines if line.new]
         changed = [line for lines in self.lines.values() for line in lines if line.changed and not line.new]
         if new:
-            self.connection.execute(missing_only(self.connection, t.deadline), [line.values() for line in new])
+            self.connection.execute(
+                missing_only(self.connection.dialect.name, t.deadline), [line.values() for line in new]
+            )
         if changed:
             self.connection.execute(
                 _line_update(),
@@ -363,17 +384,27 @@ class Work:
                 }
                 former.append((dict(old._mapping) if old is not None else nothing) | {"actor": self.actor})  # noqa: SLF001
         changes = ("number", "text", "happened", "stated")
-        self.connection.execute(upsert(self.connection, t.field_value, ("field", "subject"), changes), rows)
+        self.connection.execute(
+            upsert(self.connection.dialect.name, t.field_value, ("field", "subject"), changes), rows
+        )
         if former:
             self.connection.execute(t.field_log.insert(), former)
 
 
+def these(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The condition that a row is one of those that a question kept for all is asked about."""
+    return listed(column, bindparam("ids", "[]", Text))
+
+
 @cache
 def _leftovers(kind: str) -> Update:
-    m, k, mine = t.milestone.c, t.task.c, bindparam("own_case")
+    m, k = t.milestone.c, t.task.c
+    mine = bindparam("own_case", type_=BigInteger)
     if kind == "stale":
         older = (m.case == mine, m.stage == bindparam("own_stage"), m.stay != bindparam("own_stay"))
         return update(t.milestone).where(*older).values(current=0)
+    if kind == "rung":
+        return update(t.timer).where(t.timer.c.id == bindparam("own_timer")).values(fired=bindparam("rung_at"))
     left = update(t.task).where(k.case == mine, k.done_at.is_(None))
     left = left.values(done_at=bindparam("at"), outcome="not_applicable")
     return left.where(k.move.is_not(None)) if kind == "passed" else left

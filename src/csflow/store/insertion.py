@@ -30,27 +30,17 @@ def insert_for(dialect: str, table: Table) -> Any:
     return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
 
 
-def upsert(
-    connection: Connection, table: Table, keys: tuple[str, ...], changes: tuple[str, ...]
-) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that gives a row with the same ``keys`` these new values; it is made once for each database."""
-    return _upsert(connection.dialect.name, table, keys, changes)  # type: ignore[no-any-return]
-
-
 @cache
-def _upsert(dialect: str, table: Table, keys: tuple[str, ...], changes: tuple[str, ...]) -> Any:
+def upsert(dialect: str, table: Table, keys: tuple[str, ...], changes: tuple[str, ...]) -> Any:
+    """An INSERT that gives a row with the same ``keys`` these new values; made once for each database."""
     statement = insert_for(dialect, table)
     new = {name: statement.excluded[name] for name in changes}
     return statement.on_conflict_do_update(index_elements=list(keys), set_=new)
 
 
-def missing_only(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that leaves rows alone that are there already; it is made once for each database."""
-    return _missing_only(connection.dialect.name, table)  # type: ignore[no-any-return]
-
-
 @cache
-def _missing_only(dialect: str, table: Table) -> Any:
+def missing_only(dialect: str, table: Table) -> Any:
+    """An INSERT that leaves rows alone that are there already; made once for each database."""
     return insert_for(dialect, table).on_conflict_do_nothing()
 
 

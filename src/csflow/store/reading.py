@@ -387,7 +387,6 @@ def _value(row: Any, fact: Fact) -> Column:
     return row.c.text if fact.type.name in WORDS else row.c.number  # type: ignore[no-any-return]
 
 
-
 def whole(column: Column) -> Column:
     """A stored number as an integer (days, instants)."""
     return cast(column, Integer)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, Select, Subquery, bindparam, case, func, literal, select
+from sqlalchemy import Integer, Select, Subquery, Text, bindparam, case, delete, func, literal, select
 
-from csflow.store.insertion import upsert
+from csflow.store.insertion import insert_for, listed, upsert
 from csflow.store.tables import run, touched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Executable
 
 MEASURE, ADVANCE = 0, 1
 BOTH = (MEASURE, ADVANCE)
@@ -40,7 +42,7 @@ def touch(
         for queue in queues
     ]
     if rows:
-        connection.execute(upsert(connection, touched, KEYS, ("mark",)), rows)
+        connection.execute(upsert(connection.dialect.name, touched, KEYS, ("mark",)), rows)
 
 
 def touch_when_visible(
@@ -63,18 +65,43 @@ def last_pass(connection: Connection) -> int | None:
     return connection.execute(newest).scalar()
 
 
+def claim(
+    connection: Connection, queue: int, handled: int, today: int, customers: tuple[int, ...] | None = None
+) -> bool:
+    """Take what waits in a queue by ``today`` over into the queue that is worked on; whether there is anything.
+
+    What is touched from here on belongs to the next one. ``customers``: take these only.
+    """
+    values: dict[str, Any] = {"today": today, "customers": json.dumps(customers)}
+    take, drop, look = _claiming(connection.dialect.name, queue, handled, few=customers is not None)
+    connection.execute(take, values)
+    connection.execute(drop, values)
+    return connection.execute(look).first() is not None
+
+
+@cache
+def _claiming(dialect: str, queue: int, handled: int, *, few: bool) -> tuple[Executable, Executable, Executable]:
+    c = touched.c
+    due = [c.queue == queue, c.day <= bindparam("today", type_=Integer)]
+    if few:
+        due += [c.kind == "customer", listed(c.subject, bindparam("customers", type_=Text))]
+    waiting = select(c.queue + (handled - queue), c.kind, c.subject, c.day * 0, c.mark * 0).where(*due).distinct()
+    take = insert_for(dialect, touched).from_select(_VALUES, waiting).on_conflict_do_nothing()
+    return take, delete(touched).where(*due), select(c.kind).where(c.queue == handled).limit(1)
+
+
 def _write(
     connection: Connection, kind: str, subject: ColumnElement[int], day: ColumnElement[int], queues: tuple[int, ...]
 ) -> None:
     for queue in queues:
-        connection.execute(touching(connection, kind, subject, day, queue=queue), {"mark": secrets.randbits(62)})
+        connection.execute(
+            touching(connection.dialect.name, kind, subject, day, queue=queue), {"mark": secrets.randbits(62)}
+        )
 
 
-def touching(
-    connection: Connection, kind: str, subject: ColumnElement[int], day: ColumnElement[int], *, queue: int
-) -> Any:
+def touching(dialect: str, kind: str, subject: ColumnElement[int], day: ColumnElement[int], *, queue: int) -> Any:
     """What puts the subjects of a SELECT into one queue; ``mark`` is a bind parameter, another each time."""
     mark = bindparam("mark", type_=touched.c.mark.type)
     # WHERE true: without it SQLite takes ON CONFLICT for a join condition.
     chosen = select(literal(queue, Integer), literal(kind), subject, day, mark).where(subject.is_not(None)).distinct()
-    return upsert(connection, touched, KEYS, ("mark",)).from_select(_VALUES, chosen)
+    return upsert(dialect, touched, KEYS, ("mark",)).from_select(_VALUES, chosen)
