@@ -124,6 +124,49 @@ def test_another_version_of_a_function_is_another_definition(shop):
     assert Csflow(shop.folder, database=shop.database).definition.hash == again.definition.hash
 
 
+FAR = """
+
+BIG = 9223372036854775807
+
+
+@hookimpl
+def csflow_functions():
+    return {"far": Function(("number",), "number", lambda n: n + BIG, lambda n: func.abs(cast(n, BigInteger) - BIG - 1))}
+"""
+FAILING = PLUGIN[: PLUGIN.index("@hookimpl\ndef csflow_functions")].replace("Boolean,", "BigInteger,") + FAR
+FAR_FLOW = FLOW.replace("in_dozens(customer.beds) >= 2 and is_round(customer.beds)", "far(customer.beds) >= 2")
+
+
+@pytest.fixture
+def failing(csflow_project, database):
+    """Three customers without a bed, with one and with two; far() fails for the first as soon as it is in `steady`."""
+    files = {**FILES, "lifecycle.yaml": FAR_FLOW, "shop.py": FAILING}
+    shop = csflow_project(files, database=database, today="2026-01-05")
+    for number in range(3):
+        shop.book.customer(f"C-{number}", starts="2026-01-01", beds=number)
+        shop.book.usage(f"C-{number}", "order")
+    return shop
+
+
+def test_a_function_whose_sql_fails_for_one_row_ends_the_pass_in_one_line(failing, database, request):
+    if database.startswith("sqlite"):
+        request.applymarker(
+            pytest.mark.xfail(strict=True, reason="what fails inside SQLite's functions is a traceback")
+        )
+    code, _, err = failing.csflow("run", "--as-of", "2026-01-05")
+    assert (code, len(err.splitlines()), "Traceback" in err) == (6, 1, False)
+
+
+def test_of_a_pass_that_a_function_ended_nothing_is_lost_and_the_next_one_goes_on(failing):
+    for verb in ("run", "advance"):
+        assert failing.csflow(verb, "--as-of", "2026-01-05")[0] != 0
+    assert failing.values("shop.posts") == {"C-0": 0, "C-1": 2, "C-2": 4}
+    assert [failing.stage(f"C-{number}") for number in range(3)] == ["steady"] * 3  # the chunk before it is written
+    failing.change({"shop.py": FAILING.replace("- BIG - 1", "+ 2")})
+    assert failing.csflow("advance", "--as-of", "2026-01-05")[0] == 0
+    assert [failing.stage(f"C-{number}") for number in range(3)] == ["big"] * 3
+
+
 @pytest.mark.parametrize(
     ("guard", "reason"),
     [
