@@ -151,13 +151,17 @@ class TestedProject:
         self.app = Csflow(self.folder, database=self._database)
         self.clock.zone = self.app.zone
 
-    def bring(self, name: str, path: Path | None = None) -> Any:
-        """Import a file, or what an import's plugin reads; its summary."""
+    def bring(self, name: str, file: Path | str | None = None) -> Any:
+        """Import a file, the text of one (CSV), or what an import's plugin reads; its summary."""
         from csflow.services.importing import import_file
 
-        if path is None:
-            return self.app.import_from(name, as_of=self.clock.now, recorded=self.clock.now)
-        return import_file(self.app.store, self.app.definition, name, path, as_of=self.clock.now)
+        now = self.clock.now
+        if file is None:
+            return self.app.import_from(name, as_of=now, recorded=now)
+        if isinstance(file, str):
+            text, file = file, self.folder / f"{name}.csv"
+            file.write_text(text, "utf-8")
+        return import_file(self.app.store, self.app.definition, name, file, as_of=now, recorded=now)
 
     def _request(self, **said: Any) -> Any:
         from csflow.services.advance import Request

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from shop import Shop, at
 from sqlalchemy import select, update
 
-from csflow.services.importing import import_file
-from csflow.services.measure import measure
 from csflow.store import tables as t
 
 FILES = {
@@ -46,31 +43,24 @@ HEAD = "customer,feature,day,seconds\n"
 class Measurer:
     """The project of this file with three customers; what is imported comes in on the day it is measured."""
 
-    def __init__(self, database, folder):
-        self.shop, self.folder = Shop(database, folder / "shop", FILES), folder
+    def __init__(self, project):
+        self.project, self.values = project, project.values
         for key in ("C-1", "C-2", "C-3"):
-            self.shop.customer(key)
+            project.book.customer(key, starts="2026-01-01")
 
     def bring(self, kind, text, on):
-        path = self.folder / f"{kind}.csv"
-        path.write_text(text, "utf-8")
-        told = import_file(self.shop.store, self.shop.definition, kind, path, as_of=at(on), recorded=at(on))
+        self.project.clock.set(on)
+        self.project.book.write()
+        told = self.project.bring(kind, text)
         assert told.rejected == 0, told.reasons
 
     def measure(self, on, *, full=False):
-        shop = self.shop
-        return measure(shop.store, shop.definition, shop.providers, now=at(on), recorded=at(on), full=full)
-
-    def values(self, name):
-        m = t.measurement.c
-        joined = select(t.customer.c.key, m.number).join_from(t.measurement, t.name, t.name.c.id == m.metric)
-        joined = joined.join(t.customer, t.customer.c.id == m.subject).where(t.name.c.name == name)
-        with self.shop.store.reading() as connection:
-            return dict(connection.execute(joined.order_by(t.customer.c.key)).all())
+        self.project.clock.set(on)
+        return self.project.measure(full=full)
 
     def spans(self):
         columns = (t.span.c.condition, t.span.c.subject, t.span.c.truth)
-        with self.shop.store.reading() as connection:
+        with self.project.app.store.reading() as connection:
             return sorted(tuple(row) for row in connection.execute(select(*columns)))
 
     def full_finds_no_more(self, on):
@@ -80,10 +70,8 @@ class Measurer:
 
 
 @pytest.fixture
-def project(database, tmp_path):
-    opened = Measurer(database, tmp_path)
-    yield opened
-    opened.shop.close()
+def project(csflow_project, database):
+    return Measurer(csflow_project(FILES, database=database))
 
 
 def test_the_first_day_of_use_makes_everybody_elses_use_0(project):
@@ -125,8 +113,9 @@ def test_later_days_ask_only_those_whose_use_they_are(project):
     project.bring("features", "id,core\nplan,yes\n", "2026-03-31")
     project.bring("log", HEAD + "C-1,plan,2026-03-31,60\n", "2026-03-31")
     project.measure("2026-03-31")
-    with project.shop.store.writing() as connection:
-        wrong = update(t.measurement).where(t.measurement.c.subject == project.shop.id("C-2", connection))
+    with project.project.app.store.writing() as connection:
+        whose = select(t.customer.c.id).where(t.customer.c.key == "C-2").scalar_subquery()
+        wrong = update(t.measurement).where(t.measurement.c.subject == whose)
         connection.execute(wrong.values(number=99))  # nobody asks about it, so it stays
     project.bring("log", HEAD + "C-1,plan,2026-04-01,60\n", "2026-04-01")
     project.measure("2026-04-01")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from shop import Shop, at
-from sqlalchemy import select
 
 from csflow.builtin import usage
-from csflow.services.importing import import_file
-from csflow.store import tables as t
 
 FILES = {
     "csflow.yaml": """
@@ -49,24 +45,13 @@ FACTS = {
 
 
 @pytest.fixture
-def measured(database, tmp_path):
+def measured(csflow_project, database):
     """The metrics as of 31 March: name → customer → value."""
-    shop = Shop(database, tmp_path / "shop", FILES)
-    for name, text in FACTS.items():
-        path = tmp_path / f"{name}.csv"
-        path.write_text(text, "utf-8")
-        told = import_file(shop.store, shop.definition, name, path, as_of=at("2026-03-31"), recorded=at("2026-03-31"))
-        assert told.rejected == 0, told.reasons
-    shop.measure("2026-03-31")
-    m, found = t.measurement.c, {}
-    joined = select(t.name.c.name, t.customer.c.key, m.number).where(
-        t.name.c.id == m.metric, t.customer.c.id == m.subject
-    )
-    with shop.store.reading() as connection:
-        for name, key, number in connection.execute(joined.order_by(t.customer.c.key)):
-            found.setdefault(name, {})[key] = number
-    yield found
-    shop.close()
+    project = csflow_project(FILES, database=database, today="2026-03-31")
+    for kind, text in FACTS.items():
+        assert project.bring(kind, text).rejected == 0
+    project.measure()
+    return {name: project.values(name) for name in project.app.definition.metrics}
 
 
 def test_the_usage_of_a_window_is_counted_for_every_customer(measured):
@@ -95,7 +80,11 @@ def test_time_in_the_product_is_a_share_of_the_calendars_working_time_and_unknow
     ("uses", "options", "told"),
     [
         ("csflow/active_days", {"windw": "3 days"}, "there is no setting 'windw': it has window"),
-        ("csflow/session_share", {"window": "3 days", "feature": "x"}, "there is no setting 'feature': it has window, calendar"),
+        (
+            "csflow/session_share",
+            {"window": "3 days", "feature": "x"},
+            "there is no setting 'feature': it has window, calendar",
+        ),
         ("csflow/feature_share", {"window": "3 days", "features": "core"}, None),
     ],
 )
