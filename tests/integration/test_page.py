@@ -56,16 +56,10 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def busy(shop):
-    """C-1 and C-3 in start since 5 January and overdue since 1 February; C-2 grown on the 7th."""
-    shop.customer("C-1")
-    shop.customer("C-2", beds=60.0, vip=1.0)
-    shop.customer("C-3")
-    shop.run("2026-01-05")
-    shop.visit("C-2", "2026-01-06")
-    shop.run("2026-01-07")
-    shop.run("2026-02-03")
-    return shop
+def busy(three):
+    """C-1 and C-3 overdue since 1 February."""
+    three.run("2026-02-03")
+    return three
 
 
 @pytest.fixture
@@ -240,9 +234,18 @@ def test_a_plugins_section_stands_on_the_page_and_one_that_fails_costs_only_itse
 
 
 def test_a_file_that_cannot_be_written_is_one_line(busy, tmp_path):
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(StoreError, match=r"page\.html: Is a directory"):
+        write_page(tmp_path / "page.html", busy.store, busy.definition, at("2026-02-05"))
+
+
+def test_no_folder_is_made_for_a_page(busy, tmp_path):
     (tmp_path / "file").write_text("", "utf-8")
-    with pytest.raises(StoreError, match=r"page\.html"):
-        write_page(tmp_path / "file" / "page.html", busy.store, busy.definition, at("2026-02-05"))
+    for folder in ("pgae", "file", "a/b"):
+        with pytest.raises(UsageError, match=rf"/page\.html: there is no folder .*/{folder}: make it first"):
+            write_page(tmp_path / folder / "page.html", busy.store, busy.definition, at("2026-02-05"))
+    assert not (tmp_path / "pgae").exists()
+    assert not (tmp_path / "a").exists()
 
 
 def test_without_a_language_it_is_the_projects_first(busy, tmp_path):

@@ -168,6 +168,10 @@ def test_every_command_has_an_example_in_its_help() -> None:
     assert [part.splitlines()[0] for part in parts if "Example:" not in part and "Commands:" not in part] == []
 
 
+def test_a_whole_number_is_called_n_in_every_help() -> None:
+    assert re.findall(r".*(?:INTEGER|FLOAT|RANGE).*", command_line_page()) == []
+
+
 # exit codes
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from csflow.cli.called import as_called
 from csflow.cli.hand import by_hand, is_share, print_result, print_rows, read_pairs, set_option, table, text_of
 from csflow.cli.options import as_of_option, format_option, instant_of
 from csflow.errors import UsageError
@@ -50,7 +51,8 @@ def _happened(result: dict[str, Any]) -> list[str]:
         due = f", due {one['due']}" if one["due"] else ""
         lines.append(f"{one['case']}: task '{one['task']}' for {who}{due}")
         if one["approves"]:
-            lines.append(f"  the move waits: csflow task done {one['case']} {one['task']}")
+            command = as_called(f"csflow task done {one['case']} {one['task']}")
+            lines.append(f"  the move waits: {command}")
     return lines + [f"{one['case']}: message to {one['recipient']}" for one in result["messages"]]
 
 

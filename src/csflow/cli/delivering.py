@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from csflow.cli.called import as_called
 from csflow.cli.options import now
 from csflow.values import counted
 
@@ -81,9 +82,10 @@ def lines_of(app: Csflow, done: Delivered, *, dry_run: bool = False) -> list[str
         when = f", again at {one['next_try']}" if one["next_try"] else ""
         lines.append(f"  {one['status']}: {one['id'][:12]} to {one['recipient']}: {one['error']}{when}")
     if len(done.failed) > SHOWN:
-        lines.append(f"  and {len(done.failed) - SHOWN} more that failed: csflow outbox list")
+        lines.append(f"  and {len(done.failed) - SHOWN} more that failed: {as_called('csflow outbox list')}")
     lines += [f"  plugin failed: {one.plugin}: {one.hook}: {one.reason}" for one in done.plugins]
     if done.held:
         what = f"{counted(done.held, 'message was', 'messages were')} not tried"
-        lines.append(f"  by {', '.join(done.down)}: others failed again and again, {what}: csflow outbox list says why")
+        why = f"{as_called('csflow outbox list')} says why"
+        lines.append(f"  by {', '.join(done.down)}: others failed again and again, {what}: {why}")
     return lines

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-import os
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
+from csflow.cli.called import as_called
 from csflow.cli.options import progress
 from csflow.errors import UsageError
 from csflow.values import counted
@@ -27,9 +28,14 @@ BAR = 24
 @click.command(epilog="Example:  csflow demo   or   csflow demo try-it --customers 50 --seed 7")
 @click.argument("folder", metavar="[DIR]", default="csflow-demo", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--customers", default=400, show_default=True, type=click.IntRange(1, 100_000), help="How many to generate."
+    "--customers",
+    default=400,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Generate N customers.",
 )
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
+@click.option("--seed", default=1, show_default=True, metavar="N", help="The same seed makes the same world.")
 @click.option(
     "--from", "pack", default=PACK, show_default=True, metavar="PACK", help="The pack whose population lives there."
 )
@@ -112,10 +118,10 @@ def _next(app: Csflow, folder: Path, until: str) -> list[str]:
     """Three commands that work as printed, in the shell that called us."""
     from csflow.services.demo import somebody  # noqa: PLC0415  # SQLAlchemy comes with it
 
-    called = "uv run csflow" if os.environ.get("UV_RUN_RECURSION_DEPTH") else "csflow"
+    called = as_called(f"csflow --project {quote(str(folder))}")
     who = somebody(app.store)
     return [
-        f"{called} --project {folder} status --as-of {until}",
-        f"{called} --project {folder} explain {who} --as-of {until}",
-        f"{called} --project {folder} history {who}",
+        f"{called} status --as-of {until}",
+        f"{called} explain {who} --as-of {until}",
+        f"{called} history {who}",
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from csflow.cli.called import hints_as_called
 from csflow.cli.options import as_of_option, format_option, instant_of, now, print_json
 from csflow.errors import CsflowError, UsageError
 from csflow.values import Zone, counted, parse_length
@@ -51,7 +52,7 @@ def doctor(here: Here, every: str | None, as_of: str | None, strict: bool, outpu
 
 def _tell(found: dict[str, Any]) -> None:
     for one in found["findings"]:
-        click.echo(f"{one['level']:<5}  {one['about']}: {one['what']} – {one['do']}")
+        click.echo(f"{one['level']:<5}  {one['about']}: {one['what']} – {hints_as_called(one['do'])}")
     database = found["database"]
     where = f", {database['kind']}" if database else ""
     if found["findings"]:

@@ -201,9 +201,7 @@ class Report:
             way = f"{entry['from']} → {entry['to']}" if kind == "moved" else f"opened in {entry['stage']}"
             self._ways[(entry["flow"], way)] += 1
 
-    def end(
-        self, outcome: Outcome, measured: Measured | None = None, delivered: dict[str, Any] | None = None
-    ) -> None:
+    def end(self, outcome: Outcome, measured: Measured | None = None, delivered: dict[str, Any] | None = None) -> None:
         """Print what the pass did, and what was delivered after it."""
         self._clear()
         head = {"as_of": self._app.zone.text(outcome.as_of), "definition": outcome.definition, "dry_run": self._dry_run}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from csflow.cli.called import as_called
 from csflow.cli.hand import print_result, print_rows, table
 from csflow.cli.options import by_option, format_option, now, print_json
 from csflow.errors import UsageError
@@ -38,7 +39,7 @@ def outbox() -> None:
 
 @outbox.command("list", epilog="Example:  csflow outbox list --status dead")
 @filters
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Only the newest, so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", default=50, show_default=True, help="Only the newest N.")
 @click.option("--all", "everything", is_flag=True, help="However many there are.")
 @format_option
 @click.pass_obj
@@ -126,9 +127,8 @@ def _change(here: Here, verb: str, said: dict[str, Any]) -> None:
 
     wanted = Filter(tuple(said["ids"]), said["status"], said["case"], said["recipient"])
     if wanted.empty and not said["everything"]:
-        raise UsageError(
-            f"which messages? Name their ids, --status, --case or --recipient, or --all: csflow outbox {verb}"
-        )
+        command = as_called(f"csflow outbox {verb}")
+        raise UsageError(f"which messages? Name their ids, --status, --case or --recipient, or --all: {command}")
     changed = here.open().change_outbox(Act(said["actor"], now(), None, said["dry_run"]), verb, wanted=wanted)
     result = {"messages": changed, "dry_run": said["dry_run"]}
     print_result(result, said["output"], [f"{counted(len(changed), 'message')} {DONE_WORDS[verb]}"])

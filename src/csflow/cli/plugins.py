@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from csflow.cli.called import as_called
 from csflow.cli.options import format_option, print_json
 from csflow.errors import UsageError
 from csflow.values import counted
@@ -82,4 +83,5 @@ def new(here: Here, name: str) -> None:
         raise UsageError(f"{path} is there already: choose another name")
     template = (Path(__file__).parent / "plugin_template.txt").read_text("utf-8")
     path.write_text(template.replace("NAME", name), "utf-8")
-    click.echo(f"{path} is a plugin now. What to write into the YAML stands at its top. Then:\n  csflow plugins")
+    click.echo(f"{path} is a plugin now. What to write into the YAML stands at its top. Then:")
+    click.echo(f"  {as_called('csflow plugins')}")

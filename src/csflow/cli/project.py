@@ -6,10 +6,12 @@ import json
 import re
 import shutil
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from csflow.cli.called import as_called
 from csflow.cli.options import format_option, print_json
 from csflow.errors import DefinitionError, Problem, UsageError
 from csflow.values import counted
@@ -43,7 +45,7 @@ def init(folder: Path, pack: str) -> None:
         _copy(packs[pack], folder, name)
     else:
         _extend(packs[pack], folder, pack, name)
-    click.echo(f"{folder} holds a project now. Next:\n  csflow validate {folder}")
+    click.echo(f"{folder} holds a project now. Next:\n  {as_called(f'csflow validate {quote(str(folder))}')}")
 
 
 def _copy(pack: Path, folder: Path, name: str) -> None:

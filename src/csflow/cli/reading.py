@@ -24,7 +24,9 @@ LANGUAGE = click.option(
 @click.command(epilog="Example:  csflow status --flow lifecycle --stuck 20")
 @FLOW
 @as_of_option
-@click.option("--stuck", type=click.IntRange(0), default=10, show_default=True, help="How many stuck cases to name.")
+@click.option(
+    "--stuck", type=click.IntRange(0), metavar="N", default=10, show_default=True, help="Name N stuck cases at most."
+)
 @LANGUAGE
 @format_option
 @click.pass_obj
@@ -72,7 +74,7 @@ def explain(
 @click.command(epilog="Example:  csflow history lifecycle/C-0001/1 --limit 20")
 @click.argument("target", metavar="CUSTOMER|CASE")
 @FLOW
-@click.option("--limit", type=click.IntRange(1), help="Only the newest entries, so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N entries.")
 @click.option("--verbose", is_flag=True, help="With the time of writing and the definition's hash.")
 @LANGUAGE
 @format_option

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from csflow.cli.called import as_called
 from csflow.cli.hand import is_share
 from csflow.values import counted, share_text
 
@@ -122,10 +123,10 @@ def print_status(found: dict[str, Any], words: Words) -> None:
 
 def _next_step(found: dict[str, Any]) -> str:
     if not found["customers"]:
-        return "csflow import DIR   (or: csflow customer add ID)"
+        return f"{as_called('csflow import DIR')}   (or: {as_called('csflow customer add ID')})"
     if found["last_pass"] is None:
-        return "csflow run"
-    return "csflow validate – no opening rule has found a customer yet"
+        return as_called("csflow run")
+    return f"{as_called('csflow validate')} – no opening rule has found a customer yet"
 
 
 def _print_flow(console: Console, flow: dict[str, Any], words: Words) -> None:
@@ -164,7 +165,7 @@ def _print_lists(console: Console, found: dict[str, Any], words: Words) -> None:
             late = "[red]overdue[/]" if one["overdue"] else ""
             table.add_row(escape(one["case"]), escape(one["name"] or ""), stage, f"{one['days']:.1f}", late)
         _print_table(console, table)
-        console.print("\nWhy:  csflow explain CASE", style="dim")
+        console.print(f"\nWhy:  {as_called('csflow explain CASE')}", style="dim")
     if found["outbox"]:
         sums = ", ".join(f"{many} {name}" for name, many in found["outbox"].items())
         console.print(f"\nmessages: {sums}", soft_wrap=True)
@@ -183,7 +184,8 @@ def print_explained(found: dict[str, Any], words: Words) -> None:
     console = _console()
     console.print(f"[bold]{escape(found['target'])}[/] as of {found['as_of']}", soft_wrap=True)
     if not found["cases"]:
-        console.print("No case yet: no opening rule has been true for it at a pass. Next:  csflow run")
+        next_ = as_called("csflow run")
+        console.print(f"No case yet: no opening rule has been true for it at a pass. Next:  {next_}", soft_wrap=True)
     for case in found["cases"]:
         console.print()
         for line in _case(case, words):

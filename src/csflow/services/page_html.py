@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from csflow.errors import StoreError
+from csflow.errors import StoreError, UsageError
 from csflow.hookspecs import Section
 from csflow.services.messages import in_language
 from csflow.services.page import UNKNOWN, Bands, Count, FlowPart, Page, Person, Rate, Sections, StageLine, page_of
@@ -67,14 +67,16 @@ def write_page(
     sections: Sections | None = None,
     note: str | None = None,
 ) -> list[str]:
-    """Write the page; returns a line for each section that could not be made. StoreError where it cannot be written.
+    """Write the page; returns a line for each section that could not be made.
 
+    UsageError where the file's folder is not there, StoreError where the file cannot be written.
     Without ``language`` the project's first one that the page's own words are there in.
     """
+    if not file.parent.is_dir():
+        raise UsageError(f"{file}: there is no folder {file.parent}: make it first, or name another file")
     spoken = language or next((one for one in definition.languages if one in LANGUAGES), LANGUAGES[0])
     page = page_of(store, definition, now, language=spoken, sections=sections, note=note)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(html_of(page, spoken), "utf-8")
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}") from None
