@@ -154,9 +154,9 @@ class Csflow:
     def _with_failures(self, ran: Ran, request: Request, more: Iterable[Failure] = ()) -> Ran:
         """What plugins did wrong is told with what was measured, and kept."""
         from csflow.hookspecs import RUN_HOOKS
-        from csflow.services.plugin_health import as_dict, from_dict
+        from csflow.services.plugin_health import from_dict, told_once
 
-        ran.measured.failed[:0] = [as_dict(failure) for failure in self.plugins.failures]
+        ran.measured.failed[:] = told_once(self.plugins.failures, ran.measured.failed)
         hooks = RUN_HOOKS if ran.outcome is not None else RUN_HOOKS[:-1]
         self._record(request, [*map(from_dict, ran.measured.failed), *more], hooks)
         return ran

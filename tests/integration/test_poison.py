@@ -184,6 +184,23 @@ def test_a_plugin_that_is_not_there_is_named_with_its_reason(csflow_project, dat
     assert shop.csflow("measure", "--as-of", "2026-01-06")[0] == 1
 
 
+def test_a_plugin_that_cannot_be_loaded_is_told_once_however_much_it_should_have_provided(csflow_project, database):
+    shop = shop_with(csflow_project, database, "import nothing_of_that_name\n")
+    failed = shop.run().measured.failed
+    assert [(one["plugin"], one["hook"]) for one in failed] == [("bad.py", "import")]
+    assert shop.csflow("run", "--as-of", "2026-01-06")[1].count("plugin failed:") == 1
+    assert shop.csflow("doctor", "--as-of", "2026-01-06")[1].count("wrong  plugins:") == 1
+
+
+def test_what_nothing_provides_names_the_plugin_of_another_name_that_could_not_be_loaded(csflow_project, database):
+    shop = shop_with(csflow_project, database, None)
+    (shop.folder / "other.py").write_text("import nothing_of_that_name\n", "utf-8")
+    first, second = shop.run().measured.failed
+    assert (first["plugin"], first["hook"]) == ("other.py", "import")
+    assert (second["plugin"], second["metric"]) == ("bad/number", "shop.bad")
+    assert second["error"] == "nothing provides it; could not be loaded, see above: other.py"
+
+
 SQL = """
 from sqlalchemy import Double, cast, func, literal, select, text
 from csflow.hookspecs import Provider, hookimpl

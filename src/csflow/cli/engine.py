@@ -128,8 +128,10 @@ def run(here: Here, /, **said: Any) -> int:
         done = None if said["no_deliver"] or request.dry_run else once(app, said["output"])
         if said["output"] != "text":
             report.end(ran.outcome, ran.measured, data_of(app, done) if done is not None else None)
-        elif done is not None and (done.sent or done.unwell or done.waiting or done.surplus):
-            told(app, "text", done)
+        elif done is not None:
+            done.plugins = [one for one in done.plugins if one.hook != "import"]  # told with what was measured
+            if done.sent or done.unwell or done.waiting or done.surplus:
+                told(app, "text", done)
     changed = ran.outcome.changed or bool(ran.measured.changed)
     failed = bool(ran.outcome.failed or ran.outcome.plugins or ran.measured.failed)
     return _code(failed or (done is not None and done.unwell), changed, said)

@@ -49,7 +49,7 @@ from csflow.flow.types import WORDS
 from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
 from csflow.services.changed import note
 from csflow.services.computing import MILESTONES, ask_plugin
-from csflow.services.plugin_health import as_dict
+from csflow.services.plugin_health import NOTHING, as_dict
 from csflow.services.views import NEWEST, View, measures, newest, number_names, see, stale
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -221,7 +221,7 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
         outcome.unmeasured.add(metric.name)
         if metric.uses is not None:
             hook = MILESTONES if "/" in metric.name else METRICS
-            outcome.failed.append(as_dict(Failure(metric.uses, hook, "nothing provides it", metric.name)))
+            outcome.failed.append(as_dict(Failure(metric.uses, hook, NOTHING, metric.name)))
         return
     silent = bool(outcome.silent) and provider is not None and provider.reads_usage
     since = None if last is None or last.hash != digest or full else last.at

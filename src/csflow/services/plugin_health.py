@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -10,6 +10,25 @@ from sqlalchemy import Connection, delete, insert, select, update
 from csflow.hookspecs import Failure
 from csflow.store import tables as t
 from csflow.values import Instant
+
+NOTHING = "nothing provides it"  # of a ``uses:``
+
+
+def told_once(broken: Sequence[Failure], failed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What went wrong with plugins (``broken``), then with metrics, without telling the same twice.
+
+    What nothing provides because the plugin of that name could not be loaded is left out; where only the names differ,
+    those that could not be loaded are named.
+    """
+    unloaded = [failure.plugin for failure in broken if failure.hook == "import"]
+    own = {word for plugin in unloaded for word in (plugin, plugin.removesuffix(".py"))}
+    found = [as_dict(failure) for failure in broken]
+    for one in failed:
+        if one["error"] != NOTHING or not unloaded:
+            found.append(one)
+        elif one["plugin"].partition("/")[0] not in own:
+            found.append(one | {"error": f"{NOTHING}; could not be loaded, see above: {', '.join(unloaded)}"})
+    return found
 
 
 def record_failures(
