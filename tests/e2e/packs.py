@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import insert, select
 
 from csflow.app import Csflow
@@ -16,7 +19,7 @@ from csflow.services.tasking import Answer
 from csflow.store import tables as t
 from csflow.store.names import name_id
 from csflow.store.touching import touch
-from csflow.values import Zone, day
+from csflow.values import Zone, day, day_text
 
 PROJECT = """
 csflow: 1
@@ -198,6 +201,27 @@ class World:
 
     def _id(self, connection: Any, key: str) -> int:
         return int(connection.execute(select(t.customer.c.id).where(t.customer.c.key == key)).scalar_one())
+
+
+Script = list[tuple[str, Callable[[World], Any]]]  # what happens on which day
+
+
+@contextmanager
+def lived(folder: Path, pack: str, script: Script, *, until: str, core: tuple[str, ...], more: str) -> Iterator[World]:
+    """The pack with these features after all that the script says: passes on its days, and every Monday from 8 June."""
+    with pytest.MonkeyPatch.context() as patch:
+        world = World(folder, pack).watched(patch)
+        world.feature(*core, core=True)
+        world.feature(more, core=False)
+        mondays = {day_text(on) for on in range(day("2026-06-08"), day(until), 7)}
+        for on in sorted({when for when, _ in script} | mondays):
+            world.today = on
+            for when, act in script:
+                if when == on:
+                    act(world)
+            world.night()
+        yield world
+        world.app.close()
 
 
 def _deadlines(flow: Any) -> list[Any]:

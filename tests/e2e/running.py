@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import event
@@ -16,6 +19,7 @@ from csflow.plugins import make_manager, providers
 from csflow.services.advance import Outcome, Request, advance
 from csflow.services.importing import Summary, import_file
 from csflow.services.measure import Measured, measure
+from csflow.store.opening import Store
 from csflow.values import day
 
 KILLED = -int(signal.SIGKILL)
@@ -54,23 +58,48 @@ class Running:
         self.measure(on)
         return self.advance(on)
 
-    def die_at_commit(self, number: int) -> None:
-        """From now on: SIGKILL when the n-th transaction is about to be committed (half of them: just after)."""
-        seen = 0
 
-        def commit(_connection: object) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
+def die_at_commit(store: Store, number: int) -> None:
+    """From now on: SIGKILL when the n-th transaction is about to be committed (never where n is 0)."""
+    seen = 0
 
-        event.listen(self.store.engine, "commit", commit)
+    def commit(_connection: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(store.engine, "commit", commit)
+
+
+def until_it_works(process: subprocess.Popen[str], verb: str, database: Path) -> int:
+    """Wait until the process, or one that it started, has opened its database file for this verb; that one's number.
+
+    From then on a signal ends it the way csflow says; where the test holds the lock, it can but wait.
+    """
+    if not Path("/proc/self/fd").exists():  # no Linux
+        time.sleep(4)
+        return process.pid
+    given_up = time.monotonic() + 60
+    while time.monotonic() < given_up and process.poll() is None:
+        for pid in (process.pid, *_children(process.pid)):
+            with suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                if verb in words and str(database) in map(os.readlink, Path(f"/proc/{pid}/fd").iterdir()):
+                    return pid
+        time.sleep(0.05)
+    raise AssertionError(f"it has not opened {database} to {verb}: {process.poll()}")
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 def main(folder: str, url: str, number: str, *verb: str) -> None:
     running = Running(Path(folder), url)
-    if int(number):
-        running.die_at_commit(int(number))
+    die_at_commit(running.store, int(number))
     if verb[0] == "import":
         running.bring(verb[1], Path(verb[2]), verb[3])
     elif verb[0] == "measure":

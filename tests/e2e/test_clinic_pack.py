@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from packs import World
+from packs import Script, World, lived
 from sqlalchemy import select
 from test_standard_pack import SHEET
 
 from csflow.app import Csflow, shipped_packs
 from csflow.flow.loader import load
 from csflow.store import tables as t
-from csflow.values import day, day_text
 
 CORE = ("invoice", "stock")
-Script = list[tuple[str, Callable[[World], Any]]]
 
 
 def changes(mine: Any, base: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -92,20 +90,9 @@ def bo() -> Script:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    script = [*ada(), *bo()]
-    with pytest.MonkeyPatch.context() as patch:
-        lived = World(tmp_path_factory.mktemp("clinic") / "project", "clinic").watched(patch)
-        lived.feature(*CORE, core=True)
-        lived.feature("booking", core=False)
-        weeks = [day_text(on) for on in range(day("2026-06-08"), day("2026-11-30"), 7)]
-        for on in sorted({when for when, _ in script} | {*weeks}):
-            lived.today = on
-            for when, act in script:
-                if when == on:
-                    act(lived)
-            lived.night()
-        yield lived
-        lived.app.close()
+    folder = tmp_path_factory.mktemp("clinic") / "project"
+    with lived(folder, "clinic", [*ada(), *bo()], until="2026-11-30", core=CORE, more="booking") as world:
+        yield world
 
 
 def test_a_clinic_has_a_first_month_between_activation_and_growth(world: World) -> None:

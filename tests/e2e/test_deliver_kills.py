@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, select, update
+from receiver import Handler, Receiver, serving
+from running import KILLED, die_at_commit
+from sqlalchemy import select, update
 
 from csflow.app import Csflow
 from csflow.builtin import webhook
@@ -35,13 +36,11 @@ people: {li: {label: {en: Li}, roles: [csm], address: {webhook: $LI_HOOK}}}
 messages: {hello: {title: {en: "Hello {customer.name}"}, text: {en: "{case.stage}"}}}
 """
 FLOW = "flow: care\nstages:\n  a: {do: [{notify: csm, message: hello}, {notify: csm}], transitions: {b: {trigger: go}}}\n  b: good\n"
-KILLED = -int(signal.SIGKILL)
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
+class Counting(Handler):
+    def answer(self, body: bytes) -> None:
         receiver = self.server
-        body = self.rfile.read(int(self.headers["Content-Length"]))
         with receiver.lock:
             receiver.bodies[self.headers["webhook-id"]].append(body)
             receiver.number += 1
@@ -54,17 +53,12 @@ class Handler(BaseHTTPRequestHandler):
         if fatal and receiver.answer_first:
             receiver.kill()
 
-    def log_message(self, *_said) -> None:
-        return
 
-
-class Receiver(ThreadingHTTPServer):
+class Counter(Receiver):
     """Counts by the id of the message; at its n-th request it kills the process that sends."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Counting)
         self.bodies: dict[str, list[bytes]] = defaultdict(list)
         self.number, self.fatal, self.answer_first, self.victim = 0, 0, False, 0
         self.lock = threading.Lock()
@@ -73,20 +67,15 @@ class Receiver(ThreadingHTTPServer):
         if self.victim:
             os.kill(self.victim, signal.SIGKILL)
 
-    def handle_error(self, *_said) -> None:
-        return
-
 
 @pytest.fixture
 def receiver(monkeypatch):
-    server = Receiver()
-    monkeypatch.setenv("LI_HOOK", f"http://127.0.0.1:{server.server_address[1]}/hook")
+    server = Counter()
+    monkeypatch.setenv("LI_HOOK", server.url("/hook"))
     monkeypatch.setenv(webhook.PRIVATE, "1")
     monkeypatch.setenv(webhook.SECRET, "whsec_" + base64.b64encode(b"x" * 32).decode())
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture
@@ -109,20 +98,12 @@ def run(folder: str, url: str, later: int, die_at: int) -> None:
     """A deliver at a moment so much later; SIGKILL when its n-th transaction is about to be committed."""
     deliver.CHUNK = 3
     app = Csflow(Path(folder), database=url)
-    seen = 0
-
-    def commit(_connection: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    event.listen(app.store.engine, "commit", commit)
+    die_at_commit(app.store, die_at)
     app.deliver(deliver.Handing(lambda: time.time_ns() // 1_000 + later))
     app.close()
 
 
-def child(project: Path, database: str, receiver: Receiver, *, later: int = 0, die_at: int = 0) -> int | None:
+def child(project: Path, database: str, receiver: Counter, *, later: int = 0, die_at: int = 0) -> int | None:
     process = multiprocessing.get_context("fork").Process(target=run, args=(str(project), database, later, die_at))
     process.start()
     receiver.victim = process.pid or 0
@@ -155,7 +136,7 @@ def again(project: Path, database: str) -> None:
     app.close()
 
 
-def finish(project: Path, database: str, receiver: Receiver) -> None:
+def finish(project: Path, database: str, receiver: Counter) -> None:
     """After a kill: what is marked stays as it is, the rest goes out once the claim has run out."""
     marked = {id_ for id_, status in sent(project, database).items() if status == "sent"}
     before = {id_: len(bodies) for id_, bodies in receiver.bodies.items()}
@@ -170,7 +151,7 @@ def finish(project: Path, database: str, receiver: Receiver) -> None:
     assert all(len(bodies) <= 2 for bodies in receiver.bodies.values())
 
 
-def test_killed_at_every_commit(project: Path, database: str, receiver: Receiver) -> None:
+def test_killed_at_every_commit(project: Path, database: str, receiver: Counter) -> None:
     for number in range(1, 100):
         again(project, database)
         receiver.bodies.clear()
@@ -183,7 +164,7 @@ def test_killed_at_every_commit(project: Path, database: str, receiver: Receiver
 
 
 @pytest.mark.parametrize("answer_first", [False, True], ids=["before the answer", "after the answer"])
-def test_killed_at_every_message(project: Path, database: str, receiver: Receiver, answer_first: bool) -> None:
+def test_killed_at_every_message(project: Path, database: str, receiver: Counter, answer_first: bool) -> None:
     for number in range(1, 2 * MANY + 1, 2 if answer_first else 3):
         again(project, database)
         receiver.bodies.clear()
@@ -193,7 +174,7 @@ def test_killed_at_every_message(project: Path, database: str, receiver: Receive
         finish(project, database, receiver)
 
 
-def test_two_delivers_at_once_send_each_message_once(project: Path, database: str, receiver: Receiver) -> None:
+def test_two_delivers_at_once_send_each_message_once(project: Path, database: str, receiver: Counter) -> None:
     context = multiprocessing.get_context("fork")
     both = [context.Process(target=run, args=(str(project), database, 0, 0)) for _ in range(2)]
     for process in both:
@@ -207,7 +188,7 @@ def test_two_delivers_at_once_send_each_message_once(project: Path, database: st
 
 
 def test_the_command_itself_killed_in_the_middle_and_called_again(
-    project: Path, database: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    project: Path, database: str, receiver: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [
         str(Path(sys.executable).parent / "csflow"),

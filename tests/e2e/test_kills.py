@@ -302,20 +302,10 @@ def test_control_c_ends_a_pass_with_130_and_the_next_one_goes_on(project: Path, 
     for verb in verbs(data)[:-2]:
         do(at, verb)
     with pass_lock(at.store, 0):  # so the pass is certainly under way, waiting, when it is interrupted
-        command = [
-            sys.executable,
-            "-c",
-            "from csflow.cli import main; main()",
-            "--project",
-            str(project),
-            "--database",
-            url,
-            "advance",
-            "--as-of",
-            SECOND,
-        ]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        time.sleep(3)
+        command = [sys.executable, "-c", "from csflow.cli import main; main()"]
+        words = ["--project", str(project), "--database", url, "advance", "--as-of", SECOND]
+        process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True)
+        running.until_it_works(process, "advance", tmp_path / "csflow.db")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said

@@ -9,11 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from running import until_it_works
+from shop import FAILING as PLUGIN
 from walkthrough import DOCS, blocks
 
 from csflow.app import Csflow
@@ -27,16 +28,6 @@ ENVIRONMENT = {
     **{key: value for key, value in os.environ.items() if not key.startswith("CSFLOW_")},
     "PATH": f"{BESIDE}{os.pathsep}{os.environ.get('PATH', '')}", "PAUSE": "0", "PYTHONUTF8": "1",
 }  # fmt: skip
-PLUGIN = """
-from csflow.hookspecs import hookimpl
-
-def orders(batch):
-    raise ValueError("the shop's server is away")
-
-@hookimpl
-def csflow_metrics():
-    return {"shop/orders": orders}
-"""
 needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed here: the script needs it")
 
 
@@ -151,6 +142,7 @@ def test_what_the_doctor_finds_ends_with_7(shop: Path) -> None:
 
 
 @needs_jq
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell the children of a process")
 def test_a_night_that_is_ended_says_so_and_ends_with_143(shop: Path) -> None:
     app = Csflow(shop)
     with pass_lock(app.store, 0.0):  # so that the run waits
@@ -158,12 +150,7 @@ def test_a_night_that_is_ended_says_so_and_ends_with_143(shop: Path) -> None:
         process = subprocess.Popen(
             words, cwd=shop.parent, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        time.sleep(4)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        if not children.exists():
-            process.kill()
-            pytest.skip("this system does not tell the children of a process")
-        os.kill(int(children.read_text().split()[0]), signal.SIGTERM)
+        os.kill(until_it_works(process, "run", shop / "csflow.db"), signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
     app.close()
     assert (process.returncode, out) == (143, "shop: interrupted (143): the next run goes on from there\n")

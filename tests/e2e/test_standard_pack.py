@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from packs import World
+from packs import Script, World, lived
 from sqlalchemy import select
 
 from csflow.flow.loader import load
 from csflow.services.book import Asked
 from csflow.store import tables as t
-from csflow.values import day, day_text
+from csflow.values import day
 
 COMMAND = [sys.executable, "-c", "from csflow.cli import main; main()"]
 CORE = ("invoice", "stock", "schedule", "campaign_launched")
 SHEET = dict.fromkeys(
     ("basics", "environment", "sales_process", "surroundings", "present_state", "promises"), "as agreed"
 )
-Script = list[tuple[str, Callable[[World], Any]]]
 
 
 def hand_over(key: str, on: str, accepted: str) -> Script:
@@ -167,24 +166,12 @@ def g_complains() -> Script:
     ]
 
 
-WEEKS = [day_text(on) for on in range(day("2026-06-08"), day("2026-12-21"), 7)]
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     script = [*a_renews(), *b_leaves(), *c_stumbles(), *d_falls_back(), *e_is_won_back(), *g_complains()]
-    with pytest.MonkeyPatch.context() as patch:
-        lived = World(tmp_path_factory.mktemp("standard") / "project", "standard").watched(patch)
-        lived.feature(*CORE, core=True)
-        lived.feature("report", core=False)
-        for on in sorted({when for when, _ in script} | {*WEEKS}):
-            lived.today = on
-            for when, act in script:
-                if when == on:
-                    act(lived)
-            lived.night()
-        yield lived
-        lived.app.close()
+    folder = tmp_path_factory.mktemp("standard") / "project"
+    with lived(folder, "standard", script, until="2026-12-21", core=CORE, more="report") as world:
+        yield world
 
 
 def test_every_rule_of_every_flow_has_happened(world: World) -> None:

@@ -40,3 +40,15 @@ def shop(database: str, tmp_path: Path) -> Iterator[Shop]:
     opened = Shop(database, tmp_path / "shop")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def three(shop: Shop) -> Shop:
+    """Customers of the shop after 7 January: C-1 and C-3 in start since the 5th, C-2 grown on the 7th."""
+    shop.customer("C-1")
+    shop.customer("C-2", beds=60.0, vip=1.0)
+    shop.customer("C-3")
+    shop.run("2026-01-05")
+    shop.visit("C-2", "2026-01-06")
+    shop.run("2026-01-07")
+    return shop

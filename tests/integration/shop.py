@@ -76,6 +76,16 @@ fields: {what: text}
 stages: {open: {transitions: {closed: {trigger: solve}}}, closed: good}
 """,
 }
+FAILING = """
+from csflow.hookspecs import hookimpl
+
+def orders(batch):
+    raise ValueError("the shop's server is away")
+
+@hookimpl
+def csflow_metrics():
+    return {"shop/orders": orders}
+"""  # a plugin whose metric cannot be computed
 ZONE = Zone("Europe/Berlin")
 
 

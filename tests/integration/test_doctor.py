@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from shop import FILES, Shop, at
+from shop import FAILING, FILES, Shop, at
 from sqlalchemy import insert, select, text, update
 
 from csflow.app import Csflow
@@ -67,7 +67,10 @@ def test_a_project_that_runs_every_night_is_well(daily: Shop) -> None:
 def test_a_pass_is_late_after_the_longest_pause_so_far_and_half_of_it(daily: Shop) -> None:
     """One day between the passes: late after a day and a half."""
     assert lines(looked(daily, "2026-01-09"), "pass") == [
-        ("wrong", "the last pass was as of 2026-01-07 23:59, 2.0 days ago: longer than any pause between the passes before it")
+        (
+            "wrong",
+            "the last pass was as of 2026-01-07 23:59, 2.0 days ago: longer than any pause between the passes before it",
+        )
     ]
     daily.run("2026-01-10")
     assert looked(daily, "2026-01-14")["wrong"] == 0
@@ -87,15 +90,24 @@ def test_a_measure_that_is_left_out_before_the_pass_is_late(daily: Shop) -> None
     for on in ("2026-01-08", "2026-01-09"):
         daily.advance(on)
     assert lines(looked(daily, "2026-01-10"), "measure") == [
-        ("wrong", "the last measure was as of 2026-01-07 23:59, 3.0 days ago: longer than any pause between the passes before it")
+        (
+            "wrong",
+            "the last measure was as of 2026-01-07 23:59, 3.0 days ago: longer than any pause between the passes before it",
+        )
     ]
 
 
 def test_before_the_first_pass_and_after_a_single_one_there_are_notes(shop: Shop) -> None:
-    assert [one["what"] for one in looked(shop, "2026-01-05")["findings"]] == ["no pass has run yet", "no measure has run yet"]
+    assert [one["what"] for one in looked(shop, "2026-01-05")["findings"]] == [
+        "no pass has run yet",
+        "no measure has run yet",
+    ]
     shop.run("2026-01-05")
     found = looked(shop, "2026-02-05")
-    assert (found["wrong"], lines(found, "pass")) == (0, [("note", "the last pass was as of 2026-01-05 23:59, 31.0 days ago")])
+    assert (found["wrong"], lines(found, "pass")) == (
+        0,
+        [("note", "the last pass was as of 2026-01-05 23:59, 31.0 days ago")],
+    )
 
 
 def test_a_pass_of_a_day_to_come_is_a_wrong_clock(daily: Shop) -> None:
@@ -112,7 +124,9 @@ def test_a_pass_as_of_the_end_of_today_is_none(daily: Shop) -> None:
 
 def test_an_entry_written_by_a_clock_that_goes_ahead_is_told(daily: Shop) -> None:
     found = looked(daily, "2026-01-08", clock=at("2026-01-07") - DAY_US)
-    assert lines(found, "clock") == [("wrong", "the newest entry was written at 2026-01-07 23:59, which is still to come")]
+    assert lines(found, "clock") == [
+        ("wrong", "the newest entry was written at 2026-01-07 23:59, which is still to come")
+    ]
 
 
 def test_a_pass_that_runs_is_named_with_its_process(daily: Shop) -> None:
@@ -200,20 +214,8 @@ def test_a_source_that_measure_found_too_thin_is_told(fed: Shop) -> None:
     )  # fmt: skip
 
 
-PLUGIN = """
-from csflow.hookspecs import hookimpl
-
-def orders(batch):
-    raise ValueError("the shop's server is away")
-
-@hookimpl
-def csflow_metrics():
-    return {"shop/orders": orders}
-"""
-
-
 def test_a_plugin_that_failed_when_measured_is_named(database: str, tmp_path: Path) -> None:
-    files = FILES | {"orders.yaml": "metrics: {shop.orders: {uses: shop/orders, type: number}}\n", "orders.py": PLUGIN}
+    files = FILES | {"orders.yaml": "metrics: {shop.orders: {uses: shop/orders, type: number}}\n", "orders.py": FAILING}
     shop = Shop(database, tmp_path / "shop", files)
     shop.customer("C-1", beds=1.0)
     app = Csflow(shop.folder, database=database)
@@ -245,7 +247,9 @@ def outbox(shop: Shop, status: str, on: str, *, many: int = 1, error: str | None
 
 def test_a_message_that_waits_for_longer_than_a_pass_is_wrong(daily: Shop) -> None:
     outbox(daily, "pending", "2026-01-07", many=3)
-    assert lines(looked(daily, "2026-01-08"), "outbox") == [("note", "3 messages not sent yet, the oldest of 2026-01-07 23:59")]
+    assert lines(looked(daily, "2026-01-08"), "outbox") == [
+        ("note", "3 messages not sent yet, the oldest of 2026-01-07 23:59")
+    ]
     outbox(daily, "pending", "2026-01-06", error="connection refused")
     assert lines(looked(daily, "2026-01-08"), "outbox") == [
         ("wrong", "4 messages not sent yet, the oldest of 2026-01-06 23:59: connection refused")

@@ -56,10 +56,12 @@ def test_the_open_tasks_of_a_case_that_ends_are_no_longer_to_be_done(project):
 def test_imported_cases_stand_in_their_stage_with_their_dates(project):
     assert project.advance().failed == []
     cases = [project.case("C-1", "ticket", number) for number in (1, 2)]
-    assert [(one["stage"], one["end"], one["opened_at"]) for one in cases] == [
-        ("open", None, "2026-02-01 00:00"),
-        ("closed", "good", "2026-02-02 00:00"),
+    assert [(one["fields"]["satisfaction"], one["stage"], one["end"], one["opened_at"]) for one in cases] == [
+        (None, "open", None, "2026-02-01 00:00"),
+        (4, "closed", "good", "2026-02-02 00:00"),
     ]
+    entries = project.app.history("C-1", project.clock.now)["entries"]
+    assert {one["case"] for one in entries} == {"lifecycle/C-1/1", "ticket/C-1/1", "ticket/C-1/2"}
     judged = [(line["met"] is not None, line["missed"] is not None) for one in cases for line in one["deadlines"]]
     assert judged == [(False, True), (True, False)]
 

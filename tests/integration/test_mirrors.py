@@ -27,10 +27,12 @@ def project(csflow_project, database):
 
 
 def follow(project, rows, on):
-    """Import cases, and a pass of the same day."""
+    """Import the one case there is, and a pass of the same day."""
     project.clock.set(on)
     assert project.bring("cases", HEAD + rows).rejected == 0
-    return project.advance()
+    outcome = project.advance()
+    assert len({one["case"] for one in project.app.history("C-1", project.clock.now)["entries"]}) == 1
+    return outcome
 
 
 def moves(project):

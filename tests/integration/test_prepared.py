@@ -85,7 +85,10 @@ def test_another_world_or_key_is_built_anew(store, tmp_path):
                 Kept(tmp_path).prepared(connection, world, key, refuse)
 
 
-@pytest.mark.parametrize("spoil", [lambda text: text[:-9], lambda text: "", lambda text: text.replace("customer", "usage"), lambda text: "\0\ud800"])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda text: text[:-9], lambda text: "", lambda text: text.replace("customer", "usage"), lambda text: "\0\ud800"],
+)
 def test_a_spoilt_cache_is_done_without(store, tmp_path, spoil):
     moment = at("2026-03-08")
     with store.reading() as connection:
@@ -103,8 +106,10 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(store, tmp_path)
     moment = at("2026-03-08")
     with store.reading() as connection:
         kept = Kept(tmp_path / "file")
-        kept.prepared(connection, "w", ["old"], lambda: old(moment))
+        found = kept.prepared(connection, "w", ["old"], lambda: old(moment))
         kept.save()
+        assert keys(found.ask(connection, moment)) == ["C-0", "C-1", "C-2"]
+    assert (tmp_path / "file").read_text() == "no folder"
 
 
 def test_only_the_newest_worlds_stay_on_disk(store, tmp_path):

@@ -313,7 +313,8 @@ def test_bands_by_length_and_by_word_compile(load_project: Load) -> None:
 
 
 def test_bands_of_money_begin_at_amounts(load_project: Load) -> None:
-    load_project("metrics: {m.a: {of: contract.amount, bands: {small: 0, large: 50000 EUR}}}")
+    bands = "metrics: {m.a: {of: contract.amount, bands: {small: 0, large: 50000 EUR}}}"
+    assert load_project(bands).definition.metrics["m.a"].type.choices == ("small", "large")
 
 
 def test_weights_take_numbers_and_words_with_points(load_project: Load) -> None:

@@ -255,7 +255,9 @@ def test_a_fallback_of_another_type_is_refused_where_it_stands():
 
 def test_a_fallback_may_be_a_number_where_that_number_is_a_choice():
     names = replace(NAMES, fields={"customer": {"level": (Type("choice", ("1", "2")), None)}})
-    compile_expression("default(customer.level, 2) == '1'", names, subject="customer", flow="lifecycle", use="guard")
+    text = "default(customer.level, 2) == '1'"
+    found = compile_expression(text, names, subject="customer", flow="lifecycle", use="guard")
+    assert [fact.name for fact in found.facts] == ["customer.level"]
 
 
 def test_offsets_count_characters_also_behind_other_alphabets():

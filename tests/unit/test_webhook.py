@@ -11,10 +11,10 @@ import ssl
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from receiver import Handler, Receiver, serving
 
 from csflow.builtin import webhook
 from csflow.hookspecs import Message, Recipient, RetryLater, Undeliverable
@@ -31,10 +31,9 @@ def message(url: str | None, id_: str = "ab12") -> Message:
     )  # fmt: skip
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
+class Answering(Handler):
+    def answer(self, body: bytes) -> None:
         receiver = self.server
-        body = self.rfile.read(int(self.headers["Content-Length"]))
         receiver.seen.append((dict(self.headers), body, self.path))
         receiver.by_id[self.headers["webhook-id"]] += 1
         if receiver.how == "slow":
@@ -66,25 +65,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, *_said) -> None:
-        return
 
-
-class Receiver(ThreadingHTTPServer):
-    daemon_threads = True
+class Hook(Receiver):
+    """Answers in every way that a test asks for, and keeps what came."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Answering)
         self.seen: list = []
         self.by_id: Counter[str] = Counter()
         self.how, self.code, self.headers, self.written = "", 204, {}, 0
         self.freed = threading.Event()
-
-    def handle_error(self, *_said) -> None:
-        return
-
-    def url(self, path: str = "/hook?token=abc", host: str = "127.0.0.1", scheme: str = "http") -> str:
-        return f"{scheme}://{host}:{self.server_address[1]}{path}"
 
 
 @pytest.fixture
@@ -93,13 +83,10 @@ def receiver(monkeypatch):
     monkeypatch.setenv(webhook.SECRET, f"whsec_{KEY}")
     monkeypatch.setattr(webhook, "SECONDS", 1.0)
     monkeypatch.setattr(webhook, "WHOLE", 1.5)
-    server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.freed.set()
-    server.shutdown()
-    server.server_close()
+    server = Hook()
+    with serving(server):
+        yield server
+        server.freed.set()
 
 
 def test_a_message_is_posted_with_the_headers_and_the_signature_of_standard_webhooks(receiver):
