@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
 WEEKS = 104
-FORTNIGHTS = 78  # weeks lived two at a time: each pass of the first year and a half sees two weeks of data
+MONTHS, FORTNIGHTS = 84, 96  # until these weeks a pass sees four weeks of data, then two; each week from there on
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
@@ -118,7 +118,7 @@ class Clinic:
 def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list[Case] | None, None]:
     """Two years of ``customers`` clinics: the last day, the rows by file name, and what colleagues do.
 
-    For a year and a half two weeks at a time, then each week; it ends with week ``until``.
+    For a year and a half four weeks at a time, then two, at last each week; it ends with week ``until``.
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
     dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. What is said and
@@ -145,7 +145,8 @@ def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list
             acts += _work(chance, case)
             _answer(chance, by_id[case["customer"]], case, monday, files)
         open_cases = []
-        if week >= FORTNIGHTS or week % 2 == 1 or week + 1 == until:
+        lived = 4 if week < MONTHS else 2 if week < FORTNIGHTS else 1
+        if week % lived == lived - 1 or week + 1 == until:
             open_cases = (yield monday + timedelta(days=6), dict(files), acts) or []
             files, acts = defaultdict(list), []
 
@@ -236,11 +237,12 @@ def _use(chance: random.Random, clinic: Clinic, week: int, monday: date, files: 
     names = list(FEATURES)[: max(1, round(4 * use))] + (["pharmacy"] if use > 0.8 and week % 3 == 0 else [])
     if use > 0.75 and (week - clinic.joins) % 13 == 12:
         names.append("campaign_launched")
-    rows = files[f"events/{_text(monday)}.csv"]
+    rows = files["events/usage.csv"]
     for place, name in enumerate(names):
-        # the first feature daily but on rest days, the others now and then
-        days = [d for d in range(7) if chance.random() < (use if place == 0 else 0.3 * use)]
-        for day in days or [chance.randrange(7)]:
+        # the first feature on most days the clinic is open, the others once or twice a week
+        often = use if place == 0 else 0.2 * use
+        days = [day for day in range(6) if chance.random() < often]
+        for day in days or [chance.randrange(6)]:
             times = 1 if name == "campaign_launched" else max(1, round(chance.randrange(2, 6) * use * clinic.size))
             rows.append(
                 {"event_id": f"{clinic.id}-{week}-{name}-{day}", "account": clinic.id,
@@ -283,7 +285,7 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
     if flow == "lifecycle":
         clinic.left = stage == "churned"
     if (flow, stage) == ("lifecycle", "churned"):
-        if clinic.kind in {"fading", "light"} and case["weeks"] in {8, 9}:
+        if clinic.kind in {"fading", "light"} and 8 <= case["weeks"] < 12:
             _come_back(clinic, name, monday, files)
         return
     waits, word, fields = WORDS_SAID.get((flow, stage), (0, "", {}))

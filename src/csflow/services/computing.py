@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from datetime import date, datetime
+from itertools import groupby
 from math import isfinite
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
@@ -195,14 +197,12 @@ def _usage(connection: Connection, view: View, metric: Metric, ids: Mapping[str,
     u, f = t.usage.c, t.feature.c
     low, high = min(ids.values()), max(ids.values())
     keys = {id_: key for key, id_ in ids.items()}
-    rows: dict[str, list[Usage]] = {}
     statement = (
         select(u.customer, f.key, u.day, u.count, u.seconds, u.users)
         .select_from(t.usage.join(t.feature, f.id == u.feature))
         .where(u.customer >= low, u.customer <= high, u.day > begin, u.day <= today)
         .order_by(u.customer, u.day, f.key, u.ref)
     )
-    for customer, *values in connection.execute(statement):
-        if customer in keys:
-            rows.setdefault(keys[customer], []).append(Usage(*values))
-    return {key: tuple(found) for key, found in rows.items()}
+    rows = connection.execute(statement)
+    by_customer = groupby(rows, key=itemgetter(0))
+    return {keys[id_]: tuple(Usage._make(row[1:]) for row in found) for id_, found in by_customer if id_ in keys}

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import case, event, exists, func, literal, select
+from sqlalchemy import case, event, exists, func, literal, select, tuple_
 
 from csflow.errors import RefusedError, UsageError
 from csflow.flow.definition import Definition
@@ -241,11 +241,11 @@ def _counting(lived: Lived) -> Callable[[str, dict[str, Any]], None]:
 
 def _cases(store: Store, definition: Definition, now: Instant) -> tuple[Rows, dict[str, int]]:
     """The cases that somebody can still do something about, as `population.py` gets them, and their numbers."""
-    going = [
+    over = [
         (flow.name, stage.name)
         for flow in definition.flows.values()
         for stage in flow.stages.values()
-        if stage.transitions
+        if not stage.transitions
     ]
     c, owner, k = t.case.c, t.customer, t.task.c
     with store.reading() as connection:
@@ -254,7 +254,7 @@ def _cases(store: Store, definition: Definition, now: Instant) -> tuple[Rows, di
             select(k.case, k.name).where(k.done_at.is_(None)).order_by(k.case, k.name)
         ):
             waiting.setdefault(number, []).append(name)
-        found = connection.execute(
+        rows = connection.execute(
             select(
                 c.id,
                 c.flow,
@@ -268,10 +268,9 @@ def _cases(store: Store, definition: Definition, now: Instant) -> tuple[Rows, di
             .select_from(
                 t.case.join(owner, owner.c.id == c.customer).outerjoin(t.contract, t.contract.c.id == c.subject)
             )
+            .where(tuple_(c.flow, c.stage).not_in(over))
             .order_by(c.flow, owner.c.key, c.subject, c.number)
         ).all()
-    alive = set(going)
-    rows = [row for row in found if (row.flow, row.stage) in alive]
     told = [
         {
             "case": _name(definition, row), "flow": row.flow, "customer": row.key, "stage": row.stage,
