@@ -256,6 +256,19 @@ def test_a_message_that_waits_for_longer_than_a_pass_is_wrong(daily: Shop) -> No
     ]
 
 
+def test_a_demo_is_looked_at_as_of_its_end_and_nothing_of_it_is_late(daily: Shop) -> None:
+    outbox(daily, "pending", "2026-01-05")
+    assert len(wrong(looked(daily, "2026-03-01"))) == 2  # the pass is late, and so is the message
+    (daily.folder / "GENERATED.txt").write_text("invented\n", "utf-8")
+    found = looked(daily, "2026-03-01")
+    assert wrong(found) == []
+    assert lines(found, "demo") == [("note", "generated data that ends at 2026-01-07 23:59: looked at as of then")]
+    assert lines(found, "outbox") == [("note", "1 message not sent yet, the oldest of 2026-01-05 23:59")]
+    assert lines(looked(daily, "2026-01-07"), "demo") == []
+    outbox(daily, "dead", "2026-01-05")
+    assert wrong(looked(daily, "2026-03-01")) == ["1 message could not be delivered"]
+
+
 def test_dead_and_withheld_messages_are_told(daily: Shop) -> None:
     outbox(daily, "dead", "2026-01-07", error="no such address")
     outbox(daily, "withheld", "2026-01-05", many=2)
