@@ -29,6 +29,15 @@ def desk(store: Store, tmp_path: Path) -> Desk:
 
 
 @pytest.fixture
+def two(desk: Desk) -> Desk:
+    """A desk with two customers and a contract each."""
+    desk.bring("customers", "id,name,signed_on\nC1,Ann,2024-01-05\nC2,Bob,")
+    desk.bring("contracts", "id,customer,starts_on,ends_on\nK1,C1,2024-01-10,2024-12-31\nK2,C2,2024-02-01,")
+    desk.untouch()
+    return desk
+
+
+@pytest.fixture
 def hand(database: str, tmp_path: Path) -> Iterator[Hand]:
     opened = Hand(database, tmp_path / "project")
     yield opened
