@@ -12,13 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from running import until_it_works
 from walkthrough import DOCS, Block, blocks, pages
 
 from csflow import errors
@@ -258,7 +258,7 @@ def test_codes_130_and_143_somebody_interrupts(mine: Path, number: int, code: in
     with pass_lock(app.store, 0.0):  # so that the run waits
         command = [str(Path(sys.executable).parent / "csflow"), "run"]
         process = subprocess.Popen(command, cwd=mine, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(3)
+        until_it_works(process, "run", mine / "csflow.db")
         process.send_signal(number)
         process.communicate(timeout=30)
     app.close()
