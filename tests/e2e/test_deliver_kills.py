@@ -174,7 +174,7 @@ def test_killed_at_every_message(project: Path, database: str, receiver: Counter
         finish(project, database, receiver)
 
 
-def test_two_delivers_at_once_send_each_message_once(project: Path, database: str, receiver: Counter) -> None:
+def two_at_once(project: Path, database: str, receiver: Counter) -> None:
     context = multiprocessing.get_context("fork")
     both = [context.Process(target=run, args=(str(project), database, 0, 0)) for _ in range(2)]
     for process in both:
@@ -183,8 +183,20 @@ def test_two_delivers_at_once_send_each_message_once(project: Path, database: st
         process.join(60)
     assert [process.exitcode for process in both] == [0, 0]
     assert child(project, database, receiver) == 0  # what came after something that the other one had claimed
+
+
+def test_two_delivers_at_once_send_each_message_once(project: Path, database: str, receiver: Counter) -> None:
+    two_at_once(project, database, receiver)
     assert [len(bodies) for bodies in receiver.bodies.values()] == [1] * (2 * MANY)
     assert set(sent(project, database).values()) == {"sent"}
+
+
+def test_two_delivers_at_once_keep_the_budget_of_a_day(project: Path, database: str, receiver: Counter) -> None:
+    with (project / "csflow.yaml").open("a", encoding="utf-8") as file:
+        file.write("quiet: {budget: 4}\n")
+    two_at_once(project, database, receiver)
+    assert [len(bodies) for bodies in receiver.bodies.values()] == [1] * 4
+    assert sorted(sent(project, database).values()) == ["pending"] * (2 * MANY - 4) + ["sent"] * 4
 
 
 def test_the_command_itself_killed_in_the_middle_and_called_again(

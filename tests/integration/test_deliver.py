@@ -558,6 +558,35 @@ def test_two_delivers_in_turns_send_each_message_once(office):
     assert len({m.id for m in office.box}) == len(office.box) == 6
 
 
+def test_what_another_deliver_is_just_sending_counts_for_the_budget(database, tmp_path):
+    office = quiet(database, tmp_path, "{budget: 2}")
+    for key in office.customers(6):
+        office.say("go", key)
+    others = []
+
+    def send(message):
+        if not others:
+            others.append(office.deliver())
+        office.send(message)
+
+    done = office.deliver(post=send, limit=1)
+    assert (done.sent, others[0].sent, len(office.box)) == (1, 1, 2)
+    assert (done.surplus, others[0].surplus) == (0, 4)
+    office.store.close()
+
+
+def test_a_message_that_nobody_took_counts_for_the_budget_of_this_deliver_alone(database, tmp_path):
+    office = quiet(database, tmp_path, "{budget: 2}")
+    for key in office.customers(2):
+        office.say("go", key)
+    office.trouble["*"] = RetryLater("busy")
+    assert office.deliver().again == 2
+    office.trouble.clear()
+    office.later(minutes=5)
+    assert office.deliver().sent == 2
+    office.store.close()
+
+
 def test_no_statement_of_a_deliver_reads_the_outbox_from_end_to_end(office):
     for key in office.customers(8):
         office.say("go", key)

@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from csflow.flow.definition import Definition
 from csflow.hookspecs import Call, Failure, Message, Notifier, Recipient, RetryLater, Undeliverable, attempt
 from csflow.services.deliver_addressing import address, recipients
 from csflow.services.deliver_failures import as_failure, told_safely
-from csflow.services.deliver_quiet import quiet_of
+from csflow.services.deliver_quiet import alone, quiet_of
 from csflow.services.deliver_tries import TRIES, Streaks, wait_after
 from csflow.services.messages import expressions_of
 from csflow.services.messages_filling import Filling
@@ -139,8 +139,8 @@ class _Delivery:
         self._token = uuid.uuid4().hex
         self._until = 0  # the instant until which the claims of this deliver hold
         self._left = request.limit if request.limit is not None else NEVER
-        self._used: Counter[str] = Counter()  # messages of today, by addressee
-        self._asked: set[str] = set()  # whose messages of today were counted
+        self._used: Counter[str] = Counter()  # messages of today, by addressee, as of the last claim
+        self._tried: Counter[str] = Counter()  # those that this deliver could not get through
         self._streaks = Streaks()
         self._known = expressions_of(definition)
 
@@ -188,13 +188,21 @@ class _Delivery:
         if self._told.quiet_until is not None:
             conditions.append(o.verb == "uses")
         statement = select(t.outbox).where(*conditions).order_by(o.id).limit(min(CHUNK, self._left))
-        with self._store.writing() as connection:
+        with self._claiming() as connection:
             rows = connection.execute(statement.with_for_update(skip_locked=True, of=t.outbox)).all()
             if not rows:
                 return [], None
             kept = self._within_budget(connection, rows)
             self._hold(connection, [row.id for row in kept])
         return kept, rows[-1].id
+
+    @contextmanager
+    def _claiming(self) -> Iterator[Connection]:
+        """A transaction to claim in. Where there is a budget, no other deliver claims before this one is committed."""
+        with self._store.writing() as connection:
+            if self._quiet.budget is not None:
+                alone(connection)
+            yield connection
 
     def _hold(self, connection: Connection, ids: list[int], **more: Any) -> None:
         self._until = self._request.clock() + LEASE
@@ -243,13 +251,17 @@ class _Delivery:
         return kept
 
     def _count_today(self, connection: Connection, addressees: Iterable[str]) -> None:
-        new = sorted(set(addressees) - self._asked)
-        self._asked.update(new)
+        """What they got today, and what any deliver is just sending them."""
+        asked = sorted(set(addressees))
         begin = self._zone.start_of(self._zone.day_of(self._started))
+        self._used = Counter({addressee: self._tried[addressee] for addressee in asked})
         many = func.count(func.distinct(func.coalesce(o.digest, o.effect_id)))
-        counted = select(o.addressee, many).where(o.sent_at >= begin, o.status == "sent", o.addressee.in_(new))
-        for addressee, number in connection.execute(counted.group_by(o.addressee)) if new else ():
-            self._used[addressee] += number
+        sent = (o.sent_at >= begin, o.status == "sent")
+        claimed = (o.status == "pending", o.claimed_until > self._request.clock())
+        for taken in (sent, claimed) if asked else ():
+            counted = select(o.addressee, many).where(*taken, o.addressee.in_(asked)).group_by(o.addressee)
+            for addressee, number in connection.execute(counted):
+                self._used[addressee] += number
 
     def _tomorrow(self) -> Instant:
         return self._zone.start_of(self._zone.day_of(self._started) + 1)
@@ -271,7 +283,7 @@ class _Delivery:
         mine = [*self._due(), o.surplus == 1, o.addressee == addressee]
         mine += [o.via.is_(None) if via is None else o.via == via]
         mine += [o.digest.is_(None) if digest is None else o.digest == digest]
-        with self._store.writing() as connection:
+        with self._claiming() as connection:
             chosen = select(t.outbox).where(*mine).order_by(o.id).with_for_update(skip_locked=True)
             rows = connection.execute(chosen).all()
             ids = [row.id for row in rows]
@@ -527,6 +539,7 @@ class _Delivery:
         entry = self._entry(rows, way, status) | {"error": reason}
         entry["next_try"] = self._zone.text(again) if again is not None else None
         self._told.failed.append(entry)
+        self._tried[entry["recipient"]] += rows[0].verb == "notify"
         self._tell(entry)
 
     def _entry(self, rows: Sequence[Any], way: str | None, status: str) -> dict[str, Any]:

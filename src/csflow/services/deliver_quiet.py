@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection, func, literal, select
+
 from csflow.flow.calendars import WEEKDAYS
 from csflow.flow.definition import Definition
 from csflow.values import Instant, Zone
 
 _SPAN = re.compile(r"(\d{1,2}):(\d{2}) ?[-–] ?(\d{1,2}):(\d{2})")
 _LOOKS = 40  # days ahead
+_CLAIMS = 0x6373  # one half of PostgreSQL's number for the lock of whoever claims; the other half is the project's
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,16 @@ def quiet_of(definition: Definition) -> Quiet:
     if match is not None:
         begins, ends = (int(match[i]) * 60 + int(match[i + 1]) for i in (1, 3))
     return Quiet(begins, ends, frozenset(_weekdays(written.get("weekly"))), written.get("budget"))
+
+
+def alone(connection: Connection) -> None:
+    """From here to its end this transaction is the only one that claims: what it counts, nobody changes meanwhile.
+
+    A writing transaction of SQLite is alone from its beginning.
+    """
+    if connection.dialect.name == "postgresql":
+        project = func.hashtext(func.current_schema())
+        connection.execute(select(func.pg_advisory_xact_lock(literal(_CLAIMS), project)))
 
 
 def _weekdays(words: Any) -> list[int]:
