@@ -44,6 +44,7 @@ ORDER = (
     "triggers",
 )  # each brings what a later one names
 WAYS = ("console", "file", "mail", "webhook")  # the notifiers that come with csflow
+PLAIN = "csflow: 1\nname: tested\ncurrency: EUR\nzone: UTC\n"
 Files = str | Mapping[str, str]
 
 
@@ -253,7 +254,8 @@ def _write(folder: Path, files: Files) -> None:
 def csflow_project(tmp_path: Path) -> Iterator[Callable[..., TestedProject]]:
     """Makes projects: ``csflow_project(files, pack=…, today=…, database=…)``.
 
-    ``files`` is the text of csflow.yaml, or name → text of several (``.py`` too: a plugin). ``pack`` extends a pack.
+    ``files`` is the text of csflow.yaml, or name → text of several (``.py`` too: a plugin); without a csflow.yaml the
+    project is a plain one in euros and UTC. ``pack`` extends a pack.
     """
     made: list[TestedProject] = []
 
@@ -267,6 +269,7 @@ def csflow_project(tmp_path: Path) -> Iterator[Callable[..., TestedProject]]:
             texts.setdefault("csflow.yaml", "")
             head = "" if "csflow: 1" in texts["csflow.yaml"] else f"csflow: 1\nname: tested\nextends: [{pack}]\n"
             texts["csflow.yaml"] = head + texts["csflow.yaml"]
+        texts.setdefault("csflow.yaml", PLAIN)
         _write(folder, texts)
         made.append(TestedProject(folder, database, today))
         return made[-1]

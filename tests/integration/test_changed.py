@@ -8,7 +8,7 @@ from sqlalchemy import select
 from csflow.errors import DefinitionError
 from csflow.store import tables as t
 
-PROJECT = "csflow: 1\nname: changing\ncurrency: EUR\nzone: Europe/Berlin\nroles: {csm: Success manager}\n"
+ROLES = "roles: {csm: Success manager}\n"
 FIRST = """
 flow: lifecycle
 opens: contract.id is known
@@ -28,7 +28,7 @@ def begun(csflow_project, database):
     """Lets three customers, whose contracts begin on 2 March, begin under a flow; the project."""
 
     def begin(flow=FIRST):
-        project = csflow_project({"csflow.yaml": PROJECT, "life.yaml": flow}, database=database, today="2026-03-02")
+        project = csflow_project({"roles.yaml": ROLES, "life.yaml": flow}, database=database, today="2026-03-02")
         for key in CUSTOMERS:
             project.book.customer(key, starts="2026-03-02")
         project.advance()

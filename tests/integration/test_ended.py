@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-PROJECT = """
-csflow: 1
-name: shop
-currency: EUR
-zone: Europe/Berlin
-roles: {csm: Success manager}
-"""
-FLOWS = {
+FILES = {
+    "roles.yaml": "roles: {csm: Success manager}\n",
     "life.yaml": """
 flow: lifecycle
 opens: contract.id is known
@@ -36,7 +30,7 @@ CASES = "flow,customer,id,opened_at,stage,at,satisfaction\nticket,C-1,T-1,2026-0
 
 @pytest.fixture
 def project(csflow_project, database):
-    made = csflow_project({"csflow.yaml": PROJECT, **FLOWS}, database=database, today="2026-02-10")
+    made = csflow_project(FILES, database=database, today="2026-02-10")
     made.book.customer("C-1", starts="2026-01-01", ends="2026-03-31", amount=100)
     made.book.write()
     assert made.bring("cases", CASES).rejected == 0

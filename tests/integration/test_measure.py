@@ -8,11 +8,7 @@ from sqlalchemy import select, update
 from csflow.store import tables as t
 
 FILES = {
-    "csflow.yaml": """
-csflow: 1
-name: p
-currency: EUR
-zone: Europe/Berlin
+    "office.yaml": """
 calendars: {office: {zone: Europe/Berlin, hours: {mon-fri: 09:00-17:00}}}
 imports:
   log: {into: usage, every: 1 day, columns: {customer: customer, feature: feature, day: day, seconds: seconds}}

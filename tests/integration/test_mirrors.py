@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 FILES = {
-    "csflow.yaml": "csflow: 1\nname: p\ncurrency: EUR\nzone: Europe/Berlin\n",
     "deal.yaml": """
 flow: deal
 mirrors: crm

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-RATED = """
-csflow: 1
-name: p
-currency: EUR
-zone: Europe/Berlin
-metrics:
-  size.sum: customer.amount
-"""
+SUM = "metrics:\n  size.sum: customer.amount\n"
 WORTH = "  size.times: customer.amount / money(100, 'USD')\n  size.big: size.times >= 5\n"
 STAGES = """
 flow: lifecycle
@@ -30,7 +23,7 @@ def rated(csflow_project, database):
     """A project with that guard: C-1 pays 1000 EUR, C-2 100 CHF, of which no rate is known; a dollar is 2 euros."""
 
     def make(guard=LARGE, metrics=WORTH):
-        files = {"csflow.yaml": RATED + metrics, "lifecycle.yaml": STAGES.replace("GUARD", guard)}
+        files = {"metrics.yaml": SUM + metrics, "lifecycle.yaml": STAGES.replace("GUARD", guard)}
         project = csflow_project(files, database=database, today="2026-03-02")
         project.book.customer("C-1", starts="2026-03-02", amount=1000)
         project.book.customer("C-2")

@@ -9,7 +9,6 @@ from csflow.errors import LockedError
 from csflow.store import tables as t
 from csflow.store.locking import pass_lock
 
-PROJECT = "csflow: 1\nname: run\ncurrency: EUR\nzone: UTC\n"
 FLOW = """
 flow: care
 opens: customer.grade == 'A'
@@ -22,7 +21,7 @@ METRICS = "metrics: {customer.grade: {choose: {A: contract.amount >= money(500),
 
 @pytest.fixture
 def project(csflow_project, database):
-    files = {"csflow.yaml": PROJECT, "care.yaml": FLOW, "metrics.yaml": METRICS}
+    files = {"care.yaml": FLOW, "metrics.yaml": METRICS}
     made = csflow_project(files, database=database, today="2026-01-02")
     for key, amount in (("C-1", 900), ("C-2", 100)):
         made.book.customer(key, starts="2026-01-01", ends="2026-06-30", amount=amount)

@@ -7,11 +7,7 @@ import pytest
 from csflow.builtin import usage
 
 FILES = {
-    "csflow.yaml": """
-csflow: 1
-name: p
-currency: EUR
-zone: Europe/Berlin
+    "office.yaml": """
 calendars: {office: {zone: Europe/Berlin, hours: {mon-fri: 09:00-17:00}}}
 """,
     "metrics.yaml": """
