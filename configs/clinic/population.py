@@ -239,11 +239,11 @@ def _use(chance: random.Random, clinic: Clinic, week: int, monday: date, files: 
         names.append("campaign_launched")
     rows = files["events/usage.csv"]
     for place, name in enumerate(names):
-        # the first feature on most days the clinic is open, the others once or twice a week
-        often = use if place == 0 else 0.2 * use
-        days = [day for day in range(6) if chance.random() < often]
-        for day in days or [chance.randrange(6)]:
-            times = 1 if name == "campaign_launched" else max(1, round(chance.randrange(2, 6) * use * clinic.size))
+        # the first feature on most days the clinic is open, the others now and then
+        once = name == "campaign_launched"
+        days = [day for day in range(6) if chance.random() < (use if place == 0 else 0.12 * use)]
+        for day in days if not once else [chance.randrange(6)]:
+            times = 1 if once else max(1, round(chance.randrange(2, 6) * use * clinic.size))
             rows.append(
                 {"event_id": f"{clinic.id}-{week}-{name}-{day}", "account": clinic.id,
                  "ts": _text(monday + timedelta(days=day)), "name": name, "times": times, "seconds": times * 400}

@@ -33,7 +33,7 @@ from csflow.flow.machine import FlowMachine
 from csflow.flow.types import WORDS, Type
 from csflow.services.views import View, present
 from csflow.store import tables as t
-from csflow.store.insertion import among, insert_for, listed, missing_only, upsert
+from csflow.store.insertion import insert_for, listed, missing_only, upsert
 from csflow.store.names import subject_names
 from csflow.store.prepared import Kept
 from csflow.store.questions import Reason
@@ -179,15 +179,13 @@ class Work:
         wanted = sorted(set(ids) - set(self.rows))
         if not wanted:
             return
-        found = self.connection.execute(select(t.case).where(among(t.case.c.id, wanted)).with_for_update())
-        loaded = [CaseRow(values) for values in found.all()]
+        cases, current, lines = _loading()
+        mine = {"ids": json.dumps(wanted)}
+        loaded = [CaseRow(values) for values in self.connection.execute(cases, mine).all()]
         self.rows.update({row.id: row for row in loaded})
-        m, d = t.milestone.c, t.deadline.c
-        current = select(m.case, m.stay, m.name, m.at).where(among(m.case, wanted), m.current == 1)
-        for case, stay, name, at in self.connection.execute(current).all():
+        for case, stay, name, at in self.connection.execute(current, mine).all():
             self.reached[case][(stay, name)] = at
-        lines = select(t.deadline).where(among(d.case, wanted)).order_by(d.case, d.name, d.run)
-        for values in self.connection.execute(lines).all():
+        for values in self.connection.execute(lines, mine).all():
             self.lines[values[0]].append(Line(*values))
         self.know(loaded)
 
@@ -205,8 +203,7 @@ class Work:
                 self.keys.update({(kind, id_): key for id_, key in named.items()})
         customers = sorted(by_kind["customer"])
         if customers:
-            a = t.assignment.c
-            found = self.connection.execute(select(a.customer, a.role, a.person).where(among(a.customer, customers)))
+            found = self.connection.execute(_owners(), {"ids": json.dumps(customers)})
             self.owners.update({(customer, role): person for customer, role, person in found})
 
     def know_subjects(self, words: Iterable[Any]) -> None:
@@ -358,15 +355,9 @@ class Work:
         for write in self.fields:
             last[(book.number("field", write.name), write.subject)] = write
         self.fields = []
-        there = {
-            (row.field, row.subject): row
-            for row in self.connection.execute(
-                select(t.field_value).where(
-                    t.field_value.c.field.in_(sorted({key[0] for key in last})),
-                    t.field_value.c.subject.in_(sorted({key[1] for key in last})),
-                )
-            )
-        }
+        names, subjects = (json.dumps(sorted({key[place] for key in last})) for place in (0, 1))
+        stored = self.connection.execute(_stored_fields(), {"names": names, "subjects": subjects})
+        there = {(row.field, row.subject): row for row in stored}
         rows, former = [], []
         for (name, subject), w in last.items():
             old = there.get((name, subject))
@@ -394,6 +385,30 @@ class Work:
 def these(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """The condition that a row is one of those that a question kept for all is asked about."""
     return listed(column, bindparam("ids", "[]", Text))
+
+
+@cache
+def _loading() -> tuple[Executable, Executable, Executable]:
+    """Cases, the milestones they have now, and their deadlines."""
+    m, d = t.milestone.c, t.deadline.c
+    return (
+        select(t.case).where(these(t.case.c.id)).with_for_update(),
+        select(m.case, m.stay, m.name, m.at).where(these(m.case), m.current == 1),
+        select(t.deadline).where(these(d.case)).order_by(d.case, d.name, d.run),
+    )
+
+
+@cache
+def _owners() -> Executable:
+    a = t.assignment.c
+    return select(a.customer, a.role, a.person).where(these(a.customer))
+
+
+@cache
+def _stored_fields() -> Executable:
+    f = t.field_value.c
+    named, mine = bindparam("names", type_=Text), bindparam("subjects", type_=Text)
+    return select(t.field_value).where(listed(f.field, named), listed(f.subject, mine))
 
 
 @cache

@@ -7,6 +7,7 @@ the chunk's transaction. So an import that was killed has written whole chunks, 
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -31,7 +32,7 @@ from csflow.store import tables
 from csflow.store.importing_contracts import infer_replaces, value_contracts
 from csflow.store.importing_fields import differing_fields, fill_from_answers, joined_fields, write_fields
 from csflow.store.importing_former import keep_rows
-from csflow.store.insertion import insert_into
+from csflow.store.insertion import insert_for, insert_into
 from csflow.store.names import name_id
 from csflow.store.touching import MEASURE, touch, touch_when_visible
 
@@ -83,25 +84,21 @@ def finish(staging: Staging, terms: Terms, summary: str, *, recorded: int | None
     ready = staging.ready.c
     reached = select(func.max(ready.day if "day" in ready else ready.happened))
     day = connection.execute(reached).scalar() if newest is not None else terms.day
-    statement: Any = insert_into(connection, tables.source).values(
-        source=terms.source, last_day=day, imported=terms.as_of
-    )
-    later = func.coalesce(statement.excluded.last_day, tables.source.c.last_day)
-    known = tables.source.c.last_day
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["source"],
-            set_={"last_day": case((known > later, known), else_=later), "imported": terms.as_of, "alarmed": 0},
-        )
-    )
-    connection.execute(
-        insert(tables.run).values(
-            verb="import",
-            as_of=terms.as_of,
-            recorded=terms.as_of if recorded is None else recorded,
-            finished=1,
-            summary=summary,
-        )
+    spoken = {"source": terms.source, "last_day": day, "imported": terms.as_of, "alarmed": 0}
+    connection.execute(_spoken(connection.dialect.name), spoken)
+    noted = terms.as_of if recorded is None else recorded
+    run = {"verb": "import", "as_of": terms.as_of, "recorded": noted, "finished": 1, "summary": summary}
+    connection.execute(insert_into(connection, tables.run), run)
+
+
+@cache
+def _spoken(dialect: str) -> Any:
+    statement, known = insert_for(dialect, tables.source), tables.source.c.last_day
+    new = statement.excluded
+    later = func.coalesce(new.last_day, known)
+    last = case((known > later, known), else_=later)
+    return statement.on_conflict_do_update(
+        index_elements=["source"], set_={"last_day": last, "imported": new.imported, "alarmed": new.alarmed}
     )
 
 

@@ -22,7 +22,8 @@ def find_called(connection: Connection, called: Table, incoming: Table) -> None:
     (``many``).
     """
     staged = incoming.c
-    for kind in KINDS:
+    told = connection.execute(select(staged.case_kind).distinct().where(staged.case_kind.is_not(None)))
+    for kind in sorted(told.scalars(), key=KINDS.index):
         table: Any = getattr(t, kind)
         flows = select(staged.case_flow).where(staged.case_kind == kind)
         subjects = select(t.case.c.subject).where(t.case.c.flow.in_(flows))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import Text, bindparam, select
 
 from csflow.errors import UsageError
 from csflow.store import tables as t
-from csflow.store.insertion import among, insert_into
+from csflow.store.insertion import listed, missing_only
 from csflow.store.tables import name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
 KINDS = frozenset({"metric", "field", "feature", "source", "condition"})
 
@@ -23,12 +25,17 @@ def name_id(connection: Connection, kind: str, called: str) -> int:
     """The number of a name, given one when it has none; two programs that ask at once get the same."""
     if kind not in KINDS:
         raise ValueError(kind)
-    wanted = select(name.c.id).where(name.c.kind == kind, name.c.name == called)
-    found = connection.execute(wanted).scalar()
+    wanted = {"kind": kind, "name": called}
+    found = connection.execute(_numbered(), wanted).scalar()
     if found is None:
-        connection.execute(insert_into(connection, name).values(kind=kind, name=called).on_conflict_do_nothing())
-        found = connection.execute(wanted).scalar_one()
+        connection.execute(missing_only(connection.dialect.name, name), wanted)
+        found = connection.execute(_numbered(), wanted).scalar_one()
     return int(found)
+
+
+@cache
+def _numbered() -> Select[int]:
+    return select(name.c.id).where(name.c.kind == bindparam("kind"), name.c.name == bindparam("name"))
 
 
 def ids(connection: Connection, kind: str) -> dict[str, int]:
@@ -48,9 +55,14 @@ def subject_name(kind: str, row: Any) -> ColumnElement[Any]:
 
 def subject_names(connection: Connection, kind: str, ids: Iterable[int]) -> dict[int, str]:
     """The ids of subjects as people write them, in one statement."""
+    return dict(connection.execute(_named(kind), {"ids": json.dumps(sorted(set(ids)))}).all())
+
+
+@cache
+def _named(kind: str) -> Select[int, str]:
     table: Any = getattr(t, kind)
-    wanted = select(table.c.id, subject_name(kind, table)).where(among(table.c.id, sorted(set(ids))))
-    return dict(connection.execute(wanted).all())
+    mine = listed(table.c.id, bindparam("ids", type_=Text))
+    return select(table.c.id, subject_name(kind, table)).where(mine)
 
 
 def customer_ids(connection: Connection, keys: Iterable[str]) -> tuple[int, ...]:

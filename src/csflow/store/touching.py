@@ -61,8 +61,12 @@ def touch_when_visible(
 
 def last_pass(connection: Connection) -> int | None:
     """The as-of instant of the newest finished pass; None when there was none."""
-    newest = select(func.max(run.c.as_of)).where(run.c.verb == "pass", run.c.finished == 1)
-    return connection.execute(newest).scalar()
+    return connection.execute(_newest_pass()).scalar()
+
+
+@cache
+def _newest_pass() -> Select[int]:
+    return select(func.max(run.c.as_of)).where(run.c.verb == "pass", run.c.finished == 1)
 
 
 def claim(
