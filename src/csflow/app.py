@@ -245,9 +245,10 @@ class Csflow:
 
     def book(self, now: Instant, asked: Asked) -> dict[str, Any]:
         """Metrics of a set of customers, over a period and by groups."""
+        from csflow.plugins import functions
         from csflow.services.book import book
 
-        return book(self.store, self.definition, now, asked)
+        return book(self.store, self.definition, now, asked, functions=lambda: functions(self.plugins))
 
     def explain(
         self, target: str, now: Instant, *, actor: str, recorded: Instant, flow: str | None = None

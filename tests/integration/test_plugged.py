@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from csflow.errors import DefinitionError, PluginError
@@ -105,6 +107,22 @@ def test_a_function_means_the_same_in_sql_and_in_python_and_is_unknown_for_unkno
     assert [shop.stage(c) for c in ("C-1", "C-2", "C-3")] == ["big", "steady", "steady"]
     told = str(shop.app.explain("C-3", shop.clock.now, actor="x", recorded=0))
     assert "in_dozens(customer.beds) >= 2" in told
+
+
+def test_a_book_of_some_customers_may_call_the_functions_of_plugins(csflow_project, database):
+    many = "metrics: {shop.many: {subject: book, value: count(customer)}}\n"
+    flow = FLOW.replace("in_dozens(customer.beds) >= 2", "customer.beds >= 24")  # nothing in the project calls it
+    assert flow != FLOW
+    files = {**FILES, "lifecycle.yaml": flow, "many.yaml": many}
+    shop = csflow_project(files, database=database, today="2026-01-05")
+    for customer, beds in (("C-1", 24), ("C-2", 25), ("C-3", 12)):
+        shop.book.customer(customer, starts="2026-01-01", beds=beds)
+    shop.run()
+    code, out, _ = shop.csflow("book", "shop.many", "--when", "in_dozens(customer.beds) >= 2", "--format", "json")
+    assert (code, json.loads(out)["figures"][0]["value"]) == (0, 2)
+    code, _, said = shop.csflow("book", "shop.many", "--when", "in_dozen(customer.beds) >= 2")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "did you mean 'in_dozens'?" in said
 
 
 def test_a_metric_is_given_the_facts_that_it_reads(shop):

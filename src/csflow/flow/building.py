@@ -68,12 +68,20 @@ def build(
     return definition, list(dict.fromkeys(site.found))
 
 
-def compile_for(tree: Tree, catalogue: Catalogue, text: str, *, guard: bool) -> Expression:
+def compile_for(
+    tree: Tree,
+    catalogue: Catalogue,
+    text: str,
+    *,
+    guard: bool,
+    functions: Callable[[], Functions] = no_functions,
+) -> Expression:
     """An expression about a customer that somebody writes on the spot, for the project of that merged tree.
 
-    A guard, else a fact or anything computed. ExpressionError where it is wrong.
+    A guard, else a fact or anything computed. ``functions`` as for `build`. ExpressionError where it is wrong.
     """
-    site = Site(tree, Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1), frozenset())
+    names = Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1, functions=functions)
+    site = Site(tree, names, frozenset())
     _collect_names(site, MetricBuilder(site))
     return compile_expression(text, site.names, subject="customer", expect=BOOLEAN if guard else None)
 

@@ -5,7 +5,7 @@ A ratio here is a ratio of sums, never a mean of ratios. What is unknown stays u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from csflow.flow import nodes as n
 from csflow.flow.building import compile_for
 from csflow.flow.evaluation import function, range_truth
 from csflow.flow.expressions import Expression
-from csflow.flow.types import WORDS, Type
+from csflow.flow.types import WORDS, Functions, Type, no_functions
 from csflow.services.book_counts import MANY, Counted, Found, Group, Whose, counts
 from csflow.services.meaning import near
 from csflow.services.views import View, present, see
@@ -51,8 +51,15 @@ class Asked:
     trace: bool = False
 
 
-def book(store: Store, definition: Definition, now: Instant, asked: Asked) -> dict[str, Any]:
-    """The figures of a book as of ``now``.
+def book(
+    store: Store,
+    definition: Definition,
+    now: Instant,
+    asked: Asked,
+    *,
+    functions: Callable[[], Functions] = no_functions,
+) -> dict[str, Any]:
+    """The figures of a book as of ``now``. ``functions`` gives those of plugins, when ``when`` or ``by`` calls one.
 
     A dict of ``as_of``, ``over`` (``from`` and ``to``, both included), ``by``, ``when`` and ``figures``: for each
     metric and group ``metric group customers value numerator denominator unknown``. The two sides are null
@@ -62,7 +69,8 @@ def book(store: Store, definition: Definition, now: Instant, asked: Asked) -> di
     """
     metrics = [_metric(definition, name) for name in asked.metrics] or _all(definition)
     period = span_of(asked.over, Zone(definition.zone).day_of(now), definition.year_starts)
-    whose = Whose(_expression(definition, asked.when, guard=True), tuple(_word(definition, one) for one in asked.by))
+    only = _expression(definition, asked.when, functions, guard=True)
+    whose = Whose(only, tuple(_word(definition, one, functions) for one in asked.by))
     read = _facts(metrics, whose)
     with _connected(store, definition, now, read) as connection:
         view = see(connection, definition, now)
@@ -116,23 +124,25 @@ def _metric(definition: Definition, name: str) -> Metric:
     return metric
 
 
-def _word(definition: Definition, name: str) -> str | Expression:
+def _word(definition: Definition, name: str, functions: Callable[[], Functions]) -> str | Expression:
     """What to group by: a role's name, or a fact that is a word."""
     if name in definition.roles:
         return name
     if "." not in name:
         raise UsageError(f"no role '{name}'{near(name, definition.roles)}")
-    made = _expression(definition, name, guard=False)
+    made = _expression(definition, name, functions, guard=False)
     if made is None or made.type.name not in WORDS:
         raise UsageError(f"--by takes a role, or a field or metric that is a word; '{name}' is none")
     return made
 
 
-def _expression(definition: Definition, text: str | None, *, guard: bool) -> Expression | None:
+def _expression(
+    definition: Definition, text: str | None, functions: Callable[[], Functions], *, guard: bool
+) -> Expression | None:
     if text is None:
         return None
     try:
-        made = compile_for(definition.tree, CATALOGUE, text, guard=guard)
+        made = compile_for(definition.tree, CATALOGUE, text, guard=guard, functions=functions)
     except ExpressionError as error:
         raise UsageError(f"'{text}': {error}") from None
     unwatched = [one.key for one in made.conditions if one.key not in definition.conditions]
