@@ -37,3 +37,10 @@ def test_the_two_commands_come_first_and_fetch_what_they_need() -> None:
         "pip install -q uv && uv run csflow demo",
         "pip install -q uv && uv run pytest",
     ]
+
+
+def test_what_its_commands_make_in_a_clone_is_no_news_to_git() -> None:
+    ignored = (Path(__file__).parents[2] / ".gitignore").read_text("utf-8").splitlines()
+    made = {*re.findall(r"csflow init (\S+)`", README), *re.findall(r"folder `([a-z-]+)`", README)} - {"DIR"}
+    assert made == {"my-project", "csflow-demo"}
+    assert {f"/{name}/" for name in made} <= set(ignored)
