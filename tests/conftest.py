@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 TRIES = 3
 if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # started with nohup or &, ctrl-C would be ignored for ever
+    # Started with nohup or &, ctrl-C would be ignored for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # run by `uv run` or not, csflow names its commands in the same way
 _numbers = itertools.count(1)
 

@@ -117,7 +117,9 @@ def chromium() -> str | None:
 @pytest.fixture
 def asked(site: Path) -> tuple[list[str], list[str], list[int]]:
     """Every page opened in a real browser at a phone's width: what was asked for, what went wrong, pixels too wide."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: uv run --group browser")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: uv run --group browser"
+    )
     program = chromium()
     if program is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")

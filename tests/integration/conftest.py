@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hand import Hand
 from importing_project import Desk
+from post_office import Office
 from shop import Shop
 
 from csflow.store.opening import Store, open_store
@@ -40,6 +41,13 @@ def two(desk: Desk) -> Desk:
 @pytest.fixture
 def hand(database: str, tmp_path: Path) -> Iterator[Hand]:
     opened = Hand(database, tmp_path / "project")
+    yield opened
+    opened.store.close()
+
+
+@pytest.fixture
+def office(database: str, tmp_path: Path) -> Iterator[Office]:
+    opened = Office(database, tmp_path / "project")
     yield opened
     opened.store.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
 
 import pytest
 from hand import at
@@ -13,22 +12,13 @@ from sqlalchemy import select, update
 from test_query_plans import asked, prefer_indexes
 
 from csflow.flow.loader import Surroundings, load
-from csflow.hookspecs import Notifier
 from csflow.services import deliver as module
 from csflow.services.customers import Said, erase_contact, set_customer
-from csflow.services.deliver_tries import BASE, GIVE_UP, JITTER, TRIES, wait_after
-from csflow.services.outbox import Filter, list_outbox
+from csflow.services.deliver_tries import BASE, JITTER, TRIES, wait_after
 from csflow.store import tables as t
 from csflow.store.catalogue import CATALOGUE
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
-
-
-@pytest.fixture
-def office(database, tmp_path):
-    opened = Office(database, tmp_path / "project")
-    yield opened
-    opened.store.close()
 
 
 def told(office):
@@ -309,177 +299,6 @@ def test_a_deliver_that_is_interrupted_marks_what_it_sent_and_gives_back_the_res
     office.trouble.clear()
     office.deliver()
     assert len({m.id for m in office.box}) == len(office.box) == 3
-
-
-# plugins that misbehave
-
-
-@pytest.mark.parametrize("error", [SystemExit(3), ZeroDivisionError("oh"), MemoryError(), AssertionError()], ids=repr)
-def test_a_notifier_that_misbehaves_is_named_and_the_others_go_on(office, error):
-    office.customers(2)
-    office.say("mail", "C-1")
-    office.say("go", "C-2")
-
-    def bad(_message):
-        raise error
-
-    done = office.deliver(mail=bad)
-    assert (done.sent, done.again) == (1, 1)
-    assert (done.failed[0]["via"], type(error).__name__ in done.failed[0]["error"]) == ("mail", True)
-    assert [(one.plugin, one.hook, one.name) for one in done.plugins] == [("test", "csflow_notifiers", "mail")]
-
-
-def test_a_notifier_that_cannot_be_opened_or_closed_is_tried_again_with_all_that_it_took(office):
-    office.customers(2)
-    office.say("mail", "C-1")
-    office.say("mail", "C-2")
-    taken = []
-
-    class Lost:
-        def __enter__(self):
-            return taken.append
-
-        def __exit__(self, *_):
-            raise OSError("the disk is full")
-
-    done = office.deliver(mail=Notifier(Lost))
-    assert (len(taken), done.sent, done.again, office.statuses()) == (2, 0, 2, ["pending", "pending"])
-
-
-def test_a_notifier_that_is_down_is_not_asked_for_each_of_a_thousand_messages(office):
-    keys = office.customers(12)
-    for key in keys:
-        office.say("go", key)
-    office.trouble["*"] = RetryLater("down")
-    done = office.deliver()
-    assert (done.again, done.down, done.held, done.waiting) == (GIVE_UP, ["post"], 7, 12)
-    assert sorted(row.tries for row in office.outbox()) == [0] * 7 + [1] * 5
-    held = [row for row in list_outbox(office.store, office.definition, Filter()) if row["held"]]
-    assert len(held) == 7
-    assert {(row["status"], row["tries"], row["held"]) for row in held} == {
-        ("pending", 0, "not tried, as messages that go the same way failed again and again: down")
-    }
-    assert {row["next_try"] for row in held} <= {"2026-03-02 12:00", "2026-03-02 12:01"}  # 48 to 72 seconds later
-    office.trouble.clear()
-    office.later(minutes=5)
-    assert office.deliver().sent == 12
-
-
-def with_people(office, boxes):
-    """Six more people with the role of lead, each at an address of its own."""
-    more = "".join(f"  p{n}: {{label: P, roles: [lead], address: {{post: {box}}}}}\n" for n, box in enumerate(boxes))
-    text = (office.folder / "csflow.yaml").read_text("utf-8")
-    (office.folder / "csflow.yaml").write_text(text.replace("people:\n", f"people:\n{more}", 1), "utf-8")
-    office.definition = load(office.folder, Surroundings(CATALOGUE)).definition
-
-
-def by_host(office, host):
-    @contextmanager
-    def opened():
-        yield office.send
-
-    return Notifier(opened, host)
-
-
-def host(message):
-    return message.recipient.address["post"].partition("/")[0]
-
-
-def test_dead_receivers_hold_up_nobody_but_themselves(office):
-    dead = [f"dead{n}/x" for n in range(6)]
-    with_people(office, [*dead, "well/x"])
-    office.customers(3)
-    for key in ("C-1", "C-2", "C-3"):
-        office.say("lead", key)
-    for box in dead:
-        office.trouble[box] = RetryLater("no answer")
-    done = office.deliver(post=by_host(office, host))
-    # three messages to each of nine people: six of them cannot be reached, none of those is asked five times
-    assert (done.sent, done.again, done.held, done.down) == (9, 18, 0, [])
-    assert {message.recipient.id for message in office.box} == {"p6", "ann", "bob"}
-
-
-def test_people_behind_one_dead_receiver_are_held_back_together_and_tried_after_the_others(office):
-    with_people(office, [*(f"dead/{n}" for n in range(7)), "well/x"])
-    tried = []
-
-    @contextmanager
-    def opened():
-        def send(message):
-            tried.append(message.recipient.id)
-            office.send(message)
-
-        yield send
-
-    office.customers(1)
-    office.say("lead")
-    for n in range(7):
-        office.trouble[f"dead/{n}"] = RetryLater("no answer")
-    done = office.deliver(post=Notifier(opened, host))
-    assert (done.sent, done.again, done.held, done.down) == (3, GIVE_UP, 2, ["post"])
-    first, *others = tried
-    dead = [f"p{n}" for n in range(7)]
-    assert (first in dead, set(others[:3]), set(others[3:]) < set(dead)) == (True, {"p7", "ann", "bob"}, True)
-    office.trouble.clear()
-    office.later(minutes=5)
-    assert office.deliver(post=by_host(office, host)).sent == 7
-    assert {(row.status, row.error) for row in office.outbox()} == {("sent", None)}
-
-
-def test_a_notifier_that_cannot_say_its_receiver_is_one_receiver(office):
-    office.customers(1)
-    office.say("go")
-    assert office.deliver(post=by_host(office, lambda _message: 1 / 0)).sent == 1
-
-
-def test_no_secret_of_the_environment_and_no_address_stands_in_an_error(office):
-    office.customers(1)
-    office.say("mail")
-    secret = "hunter2-very-secret"  # noqa: S105
-    means = office.means(
-        mail=lambda m: (_ for _ in ()).throw(RuntimeError(f"{secret} {m.recipient.address} {m.recipient.name}"))
-    )
-    environment = {"CSFLOW_SMTP_URL": f"smtps://me:{secret}@example.com", "HOOK_TOKEN": "abcdefgh"}
-    means = module.Means(means.notifiers, means.effects, environment)
-    done = module.deliver(office.store, office.definition, means, module.Handing(office.clock))
-    everything = json.dumps(done.failed) + office.bodies()
-    for word in (secret, "li@example.com", "li-box", "Li Lei"):
-        assert word not in everything
-
-
-def test_an_address_may_stand_in_the_environment_and_one_that_does_not_is_told(office):
-    text = (office.folder / "csflow.yaml").read_text("utf-8").replace("post: li-box", "post: $LI_BOX")
-    (office.folder / "csflow.yaml").write_text(text, "utf-8")
-    office.definition = load(office.folder, Surroundings(CATALOGUE)).definition
-    office.customers(1)
-    office.say("go")
-    done = office.deliver()
-    assert done.failed[0]["error"] == "the environment has no LI_BOX, the address for post"
-    means = module.Means(office.means().notifiers, {}, {"LI_BOX": "there"})
-    office.later(minutes=5)
-    module.deliver(office.store, office.definition, means, module.Handing(office.clock))
-    assert office.box[0].recipient.address["post"] == "there"
-    assert "there" not in office.bodies()
-
-
-# effects of plugins
-
-
-def test_an_effect_is_called_with_its_values_and_again_under_the_same_id_until_it_works(office):
-    office.customers(1)
-    office.say("act")
-    office.trouble["call"] = RetryLater("later")
-    assert office.deliver().again == 1
-    office.trouble.clear()
-    office.later(minutes=5)
-    assert office.deliver().sent == 1
-    (call,) = office.calls
-    assert (call.name, call.options, call.case) == (
-        "shop/act",
-        {"number": 7, "what": "secret story of C-1"},
-        "desk/C-1/1",
-    )
-    assert call.id == office.outbox()[0].effect_id
 
 
 # quiet hours, budgets

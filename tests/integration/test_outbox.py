@@ -10,15 +10,13 @@ from csflow.services.outbox import Filter, change_outbox, list_outbox, show_mess
 
 
 @pytest.fixture
-def office(database, tmp_path):
+def office(office):
     """C-1 has six messages to li, C-2 one, C-3 one to everybody who leads."""
-    opened = Office(database, tmp_path / "project")
-    opened.customers(3)
-    opened.say("six", "C-1")
-    opened.say("go", "C-2")
-    opened.say("lead", "C-3")
-    yield opened
-    opened.store.close()
+    office.customers(3)
+    office.say("six", "C-1")
+    office.say("go", "C-2")
+    office.say("lead", "C-3")
+    return office
 
 
 def change(office, verb, *, dry_run=False, **wanted):

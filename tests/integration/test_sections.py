@@ -9,7 +9,17 @@ from csflow.hookspecs import Sheet
 from csflow.store import tables as t
 from csflow.store.opening import open_store
 
-CASE = {"subject": 1, "customer": 1, "stage": "start", "stay": 1, "opened_at": 0, "entered_at": 0, "seq": 0, "version": 0, "definition": "x"}
+CASE = {
+    "subject": 1,
+    "customer": 1,
+    "stage": "start",
+    "stay": 1,
+    "opened_at": 0,
+    "entered_at": 0,
+    "seq": 0,
+    "version": 0,
+    "definition": "x",
+}
 
 
 @pytest.fixture
@@ -20,11 +30,20 @@ def store(database):
         for id_, flow in ((1, "onboarding"), (2, "renewal")):
             connection.execute(t.case.insert(), [{"id": id_, "flow": flow, "number": id_, "key": str(id_), **CASE}])
         lines = [
-            (1, "month_1", 1, 5, None, 0), (1, "month_1", 2, 6, None, 0), (1, "month_1", 3, 20, 10, 0), (1, "month_1", 4, None, 10, 0),
-            (1, "month_1", 5, None, None, 0), (1, "month_1", 6, None, 10, 1), (2, "offer", 1, None, 10, 0), (2, "silent", 1, None, None, 0),
+            (1, "month_1", 1, 5, None, 0),
+            (1, "month_1", 2, 6, None, 0),
+            (1, "month_1", 3, 20, 10, 0),
+            (1, "month_1", 4, None, 10, 0),
+            (1, "month_1", 5, None, None, 0),
+            (1, "month_1", 6, None, 10, 1),
+            (2, "offer", 1, None, 10, 0),
+            (2, "silent", 1, None, None, 0),
         ]
         spec = {"due": 10, "anchor": None, "spec": "10 days"}
-        rows = [{"case": c, "name": n, "run": r, "met": met, "missed": missed, "dropped": d, **spec} for c, n, r, met, missed, d in lines]
+        rows = [
+            {"case": c, "name": n, "run": r, "met": met, "missed": missed, "dropped": d, **spec}
+            for c, n, r, met, missed, d in lines
+        ]
         connection.execute(t.deadline.insert(), rows)
     yield store
     store.close()
