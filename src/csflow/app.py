@@ -103,12 +103,14 @@ class Csflow:
 
     def validate(self) -> Loaded:
         """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
-        from csflow.plugins import HOOKS, OBSERVER, checks, provided, providers
+        from csflow.plugins import HOOKS, OBSERVER, checks, not_there, provided, providers
 
+        off: list[str] = []
         try:
             first = load(self.project, self.surroundings)
             folders = project_folders(self.project, self.surroundings)
-            manager = self._manager(folders, first.tree.get("plugins_off"))
+            off = first.tree.get("plugins_off") or []
+            manager = self._manager(folders, off)
         except DefinitionError:  # told anew below: what csflow and the project's own files provide is no warning
             manager = self._manager([self.project], ())
         names = set(providers(manager)).union(*(provided(manager, hook) for hook in HOOKS if hook != OBSERVER))
@@ -118,6 +120,7 @@ class Csflow:
             Problem(one.plugin, 0, 0, f"{one.plugin}: {one.hook}: {one.reason}", warning=True)
             for one in manager.failures
         ]
+        told += [Problem(PROJECT_FILE, 0, 0, line, warning=True) for line in not_there(manager, off)]
         return replace(loaded, problems=[*loaded.problems, *told])
 
     def measure(self, request: Request) -> Ran:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -55,13 +56,17 @@ class Origin:
 
 
 class Manager(pluggy.PluginManager):
-    """csflow's hooks and the plugins that implement them; ``failures`` is what went wrong, ``origins`` by plugin."""
+    """csflow's hooks and the plugins that implement them; ``failures`` is what went wrong, ``origins`` by plugin.
+
+    ``off``: those that are there and switched off, by the name that switches them off.
+    """
 
     def __init__(self) -> None:
         super().__init__(hookspecs.PROJECT)
         self.add_hookspecs(hookspecs)
         self.failures: list[Failure] = []
         self.origins: dict[str, Origin] = {}
+        self.off: dict[str, Origin] = {}
         self.told = self.trace.root.get("plugin")
         self.tracing = False
 
@@ -100,14 +105,21 @@ def make_manager(
     for name in left_out:
         manager.set_blocked(name)
     for name, plugin in plugins:
-        if name not in left_out:
-            _register(manager, name, plugin, Origin("built-in", getattr(plugin, "__name__", name), version or ""))
+        origin = Origin("built-in", getattr(plugin, "__name__", name), version or "")
+        if name in left_out:
+            manager.off[name] = origin
+        else:
+            _register(manager, name, plugin, origin)
     for path in files:
         name = path.name if path.name not in manager.origins else str(path)
-        if not left_out.intersection({name, path.name, path.stem, str(path)}):
+        called = left_out.intersection({name, path.name, path.stem, str(path)})
+        manager.off |= dict.fromkeys(called, Origin("file", str(path), ""))
+        if not called:
             _add_file(manager, name, path)
     for entry in installed(ENTRY_POINTS):
-        if entry.name not in left_out:
+        if entry.name in left_out:
+            manager.off[entry.name] = Origin("package", entry.package, entry.version)
+        else:
             _add_installed(manager, entry, version)
     return manager
 
@@ -447,8 +459,11 @@ def listed(manager: Manager, before: Iterable[Mapping[str, Any]], off: Iterable[
         if (one["plugin"], one["hook"]) not in told
     ]
     rows = []
-    for name in dict.fromkeys([*manager.origins, *(plugin for plugin, _ in (*now, *then)), *off]):
-        origin = manager.origins.get(name, Origin("unknown", "not there", ""))
+    # what nothing provides is named as long as something asks for it, what was a plugin once no longer
+    stopped = {word for name in off for word in (name, f"{name}.py")}
+    failing = [plugin for plugin, one in (*now, *then) if one["current"] and plugin not in stopped]
+    for name in dict.fromkeys([*manager.origins, *failing, *off]):
+        origin = manager.origins.get(name) or manager.off.get(name) or Origin("unknown", "not there", "")
         there = manager.get_plugin(name)
         rows.append(
             {
@@ -458,3 +473,14 @@ def listed(manager: Manager, before: Iterable[Mapping[str, Any]], off: Iterable[
             }
         )  # fmt: skip
     return rows
+
+
+def not_there(manager: Manager, off: Iterable[str]) -> list[str]:
+    """A line for each name under ``plugins_off:`` that switches nothing off."""
+    known = {word for name in manager.origins for word in (name, name.removesuffix(".py"))}
+    found = []
+    for name in off:
+        if name not in manager.off:
+            near = get_close_matches(name, sorted(known), n=1)
+            found.append(f"plugins_off: there is no plugin '{name}'{f': did you mean {near[0]!r}?' if near else ''}")
+    return found

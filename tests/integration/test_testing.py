@@ -100,6 +100,22 @@ def test_messages_of_a_project_come_into_the_test(csflow_project):
     assert project.messages() == []
 
 
+def test_what_switches_nothing_off_is_told_and_what_is_off_fails_no_more(csflow_project):
+    text = "csflow: 1\nname: x\ncurrency: EUR\nmetrics: {orders.size: {type: number, uses: bad/size}}\n"
+    project = csflow_project(text)
+    (project.folder / "bad.py").write_text("1 / 0", "utf-8")
+    assert project.csflow("measure", "--as-of", "2026-01-05")[0] == 1
+    assert project.csflow("plugins")[0] == 1
+    (project.folder / "csflow.yaml").write_text(f"{text}plugins_off: [bda, bad]\n", "utf-8")
+    code, out, _ = project.csflow("plugins")
+    assert (code, out.count("failed"), out.splitlines()[-1]) == (0, 0, "8 plugins, 0 failing")
+    assert "bda  unknown: not there  (switched off)" in out
+    (project.folder / "csflow.yaml").write_text(f"{text}plugins_off: [console, bda]\n", "utf-8")
+    told = project.csflow("validate")[1].splitlines()
+    assert "plugins_off: there is no plugin 'bda': did you mean 'bad'?" in told
+    assert "plugins_off: there is no plugin 'console': did you mean 'csflow.console'?" in told
+
+
 def test_a_plugin_is_begun_listed_and_followed(csflow_project):
     project = csflow_project("csflow: 1\nname: x\nplugins_off: [old]\n")
     (project.folder / "old.py").write_text("1 / 0", "utf-8")
@@ -112,7 +128,7 @@ def test_a_plugin_is_begun_listed_and_followed(csflow_project):
     code, out, _ = project.csflow("plugins")
     assert code == 0
     assert "csflow_metrics: orders/per_day" in out
-    assert "old  unknown: not there  (switched off)" in out
+    assert f"old  file: {project.folder / 'old.py'}  (switched off)" in out
     (project.folder / "orders.py").write_text("1 / 0", "utf-8")
     code, out, _ = project.csflow("plugins", "--format", "jsonl")
     assert code == 1
