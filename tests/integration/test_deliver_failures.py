@@ -128,6 +128,14 @@ def test_people_behind_one_dead_receiver_are_held_back_together_and_tried_after_
     assert {(row.status, row.error) for row in office.outbox()} == {("sent", None)}
 
 
+def test_what_stands_behind_a_message_that_failed_is_not_due_before_it(office):
+    office.customers(1)
+    office.say("six")
+    office.trouble["*"] = RetryLater("busy", after=600)
+    done = office.deliver()
+    assert (done.again, done.waiting, done.next_due) == (1, 6, office.now + 600_000_000)
+
+
 def test_a_notifier_that_cannot_say_its_receiver_is_one_receiver(office):
     office.customers(1)
     office.say("go")

@@ -555,7 +555,8 @@ class _Delivery:
         with self._store.reading() as connection:
             again = func.coalesce(o.next_try, 0)
             soonest = case((o.claimed_until > again, o.claimed_until), else_=again)  # another deliver has it until then
-            due = select(func.count(), func.min(soonest)).where(o.status == "pending")
+            first_of_its_row = ~exists(_earlier(t.outbox.alias("earlier")))  # what stands behind it is due when it went
+            due = select(func.count(), func.min(case((first_of_its_row, soonest)))).where(o.status == "pending")
             waiting, first = connection.execute(due).one()
         self._told.waiting = waiting
         if waiting:
