@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def test_a_small_flow_becomes_stages_and_ways(load_project: Load) -> None:
 def test_the_same_tree_gives_the_same_definition_from_json(load_project: Load) -> None:
     loaded = load_project(SMALL)
     again, found = build(json.loads(json.dumps(loaded.tree)), CATALOGUE)
-    assert again == loaded.definition
+    assert asdict(again) == asdict(loaded.definition)
     assert not found
 
 

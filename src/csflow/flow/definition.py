@@ -6,8 +6,10 @@ come are `due.Due`. Nothing here knows YAML, positions or a database.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from csflow.flow.records import record
 
 if TYPE_CHECKING:
     from csflow.flow.calendars import Calendar
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 Label = dict[str, str]  # language → text; {"": text} for one text in no language
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """A declared field: people or imports fill it; ``value`` is what csflow fills itself (form fields of a flow)."""
 
@@ -32,7 +34,7 @@ class Field:
     choice_labels: dict[str, Label] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Metric:
     """A measured fact. Exactly one of ``expression`` (value, bands, choose, weights) and ``uses`` is set."""
 
@@ -49,7 +51,7 @@ class Metric:
     facts: tuple[Fact, ...] = ()  # what a plugin is given beside the ids: `with: {reads: [contact.post]}`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Effect:
     """One thing that happens: ``verb`` task|notify|open|set|trigger|uses, ``target`` its main value.
 
@@ -73,7 +75,7 @@ class Effect:
     flow: str | None = None  # trigger, open: the flow that is spoken to
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Deadline:
     """``name`` is the stage's or milestone's address (``stages.growth``, ``stages.growth.milestones.x``, ``flow``)."""
 
@@ -83,7 +85,7 @@ class Deadline:
     overdue: tuple[Effect, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Milestone:
     """A named achievement of a stage (once per stay) or of the flow (once per case)."""
 
@@ -96,7 +98,7 @@ class Milestone:
     do: tuple[Effect, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transition:
     """One way from ``source`` to ``target`` (``back`` = the stage it came from).
 
@@ -116,7 +118,7 @@ class Transition:
     do: tuple[Effect, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stage:
     """A stage in its place; ``transitions`` are all ways out of it, its own first, then the flow's, as written."""
 
@@ -132,7 +134,7 @@ class Stage:
     stops: bool = False  # the flow's stops_while holds here
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opening:
     """A rule that opens cases: ``when`` a guard, ``trigger`` a word, ``every`` a period (``1 month``)."""
 
@@ -145,7 +147,7 @@ class Opening:
     values: dict[str, Any] = field(default_factory=dict)  # with: constants or Expressions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flow:
     """One flow, overlays already merged. ``base`` is the flow it is a variant of (itself when none)."""
 
@@ -172,7 +174,7 @@ class Flow:
     dates: dict[str, Expression] = field(default_factory=dict)  # facts that deadlines hang on, by name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Role:
     """A post. ``assign`` is one way or, with ``by`` (an expression's text), a way for each word."""
 
@@ -184,7 +186,7 @@ class Role:
     capacity: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Person:
     """A colleague, as `people:` says; ``id`` is what `--by` and history name."""
 
@@ -197,7 +199,7 @@ class Person:
 Template = dict[str, tuple[Any, ...]]  # language → (text | Expression, …)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """A template; holes are expressions in braces. ``title`` and ``text`` by language, cut into literals and holes.
 
@@ -211,7 +213,7 @@ class Message:
     by_use: dict[tuple[str, str | None], tuple[Template, Template]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Definition:
     """A whole project. ``hash`` is the sha256 of its meaning (merged, shorthands expanded, positions left out)."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from csflow.flow.records import record
 from csflow.flow.types import BOOLEAN, DATE, NUMBER, TIME, Fact, Outside, Type
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from csflow.values import Length
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Node:
     """A part of an expression and its type.
 
@@ -69,7 +70,7 @@ def _nodes(value: object) -> Iterator[Node]:
             yield from _nodes(item)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Const(Node):
     """A constant; ``currency`` is set for money of another currency, converted at the moment's rate."""
 
@@ -82,40 +83,40 @@ class Const(Node):
         return float(self.value) if isinstance(self.value, int | float) else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Read(Node):
     """A fact."""
 
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Clockface(Node):
     """``today`` (a date) or ``now`` (a time)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Not(Node):
     """Kleene negation."""
 
     item: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class And(Node):
     """Kleene conjunction."""
 
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Or(Node):
     """Kleene disjunction."""
 
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Compare(Node):
     """``== != < <= > >=`` of two values of one type; aggregates on either side compare as ranges."""
 
@@ -124,7 +125,7 @@ class Compare(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Elapsed(Node):
     """``since(item) op length`` or, with ``until``, ``until(item) op length``: item ± length against the moment."""
 
@@ -134,7 +135,7 @@ class Elapsed(Node):
     until: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Span(Node):
     """``since(x)`` or ``until(x)`` not compared: in days, with a fraction for a time; only a metric may be one."""
 
@@ -142,7 +143,7 @@ class Span(Node):
     until: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class OneOf(Node):
     """``item in (…)``; unknown when the item is."""
 
@@ -151,7 +152,7 @@ class OneOf(Node):
     negated: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Within(Node):
     """``item in period``; ``shift`` is a length added to the item first."""
 
@@ -160,7 +161,7 @@ class Within(Node):
     negated: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class IsKnown(Node):
     """``item is known`` / ``is unknown``: never unknown itself."""
 
@@ -168,7 +169,7 @@ class IsKnown(Node):
     known: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Arithmetic(Node):
     """``+ - * /`` on numbers; division by zero is unknown."""
 
@@ -177,7 +178,7 @@ class Arithmetic(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Shift(Node):
     """A date or time plus (or minus) a length of whole days, or of hours and minutes for a time."""
 
@@ -186,7 +187,7 @@ class Shift(Node):
     minus: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class DaysBetween(Node):
     """Whole days from ``start`` to ``end`` (negative when end is earlier)."""
 
@@ -194,7 +195,7 @@ class DaysBetween(Node):
     end: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Default(Node):
     """The item, or the fallback where it is unknown."""
 
@@ -202,7 +203,7 @@ class Default(Node):
     fallback: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Extreme(Node):
     """``min`` or ``max``; unknown when any item is."""
 
@@ -210,7 +211,7 @@ class Extreme(Node):
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Quarter(Node):
     """The quarter (1–4) of the fiscal year that a date falls in."""
 
@@ -218,7 +219,7 @@ class Quarter(Node):
     year_starts: int
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Call(Node):
     """A function of a plugin; unknown when any item is, or where the function fails."""
 
@@ -226,7 +227,7 @@ class Call(Node):
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Aggregate(Node):
     """``count sum average first last`` over the things of the same subject for which ``cond`` holds."""
 
@@ -245,7 +246,7 @@ class Condition:
     node: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Held(Node):
     """``has_been(condition, length)``."""
 
@@ -253,14 +254,14 @@ class Held(Node):
     length: Length
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class FirstTime(Node):
     """``first_time(condition)``: the earliest recorded moment it held."""
 
     condition: Condition
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Ago(Node):
     """A metric as it was known a length ago."""
 
@@ -268,14 +269,14 @@ class Ago(Node):
     length: Length
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Recorded(Node):
     """When a fact was last stated, even with the same value."""
 
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Choose(Node):
     """The word of the first condition that holds; an unknown one before it makes the answer unknown,
     unless every answer still possible is the same.
@@ -285,7 +286,7 @@ class Choose(Node):
     otherwise: Const
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Points(Node):
     """A word's points; unknown for a word without."""
 
@@ -293,7 +294,7 @@ class Points(Node):
     points: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Weighted(Node):
     """A weighted mean of parts 0–100 in groups; unknown parts give their weight to the known ones of their group.
 

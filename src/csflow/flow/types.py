@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from csflow.flow.records import record
+
 NUMBERS = frozenset({"number", "share", "money"})
 WORDS = frozenset({"text", "choice", "choices", "person", "contact", "file"})
 TYPES = frozenset({"boolean", "date", "time", "length"}) | NUMBERS | WORDS
@@ -46,7 +48,7 @@ class Fact:
     fresh: str | None = None  # a length: unknown when stated longer ago
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Outside:
     """A function that a plugin brings: its types, and its two forms.
 
