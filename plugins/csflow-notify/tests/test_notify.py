@@ -66,6 +66,15 @@ def test_a_role_has_a_place_of_its_own_and_all_others_the_default(monkeypatch):
     assert notify.places_of(Recipient("person", "li", None, {"apprise": "json://c"}), environment)[0] == "json://c"
 
 
+def test_those_who_share_a_place_share_its_failures(monkeypatch):
+    monkeypatch.setenv("CSFLOW_NOTIFY_DEFAULT", "json://a")
+    monkeypatch.setenv("CSFLOW_NOTIFY_PERSON_ANN", "json://b")
+    receiver = notify.csflow_notifiers()["apprise"].receiver
+    people = (Recipient("person", who, None, {}) for who in ("li", "wu", "ann"))
+    li, wu, ann = (receiver(message(recipient=one)) for one in people)
+    assert li == wu != ann
+
+
 def test_a_place_that_nothing_says_is_named_and_never_tried_again():
     with pytest.raises(Undeliverable, match="neither CSFLOW_NOTIFY_PERSON_LI nor CSFLOW_NOTIFY_DEFAULT is set"):
         notify.places_of(Recipient("person", "li", None, {}), {})
