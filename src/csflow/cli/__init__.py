@@ -6,6 +6,7 @@ stderr and an exit code here, at this one place.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -59,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 EPILOG = "Begin with:  csflow init my-project  –  then  csflow validate my-project"
 # New objects between two looks for garbage: imports make many and leave none; looked for at 700, a fifth of a start.
 GARBAGE = 50_000
+atexit.register(gc.freeze)  # a process that ends gives all back at once: what could be freed is not looked for
 
 
 class Here:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from csflow.flow.records import record
 from csflow.values import Day, Instant, Length, Zone, length_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SPAN = r"([0-9]{1,2}):([0-9]{2}) ?[-–] ?([0-9]{1,2}):([0-9]{2})"
 _REACH = 80_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Calendar:
     """Working hours in a zone. ``open_on`` beats ``closed_on`` beats ``holidays`` beats weekdays.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow import nodes as n
+from csflow.flow.records import record
 from csflow.values import Instant, Length, add
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from csflow.flow.types import Fact
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Known:
     """What is known of the facts of one row; see ``when_true``."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from csflow.errors import ExpressionError
@@ -17,6 +16,7 @@ from csflow.flow import nodes as n
 from csflow.flow.calls import CALLS
 from csflow.flow.checking import Checker, as_condition
 from csflow.flow.names import Names, Scope
+from csflow.flow.records import record
 from csflow.flow.types import BOOLEAN, NUMBER, Fact, Type
 from csflow.values import Length
 
@@ -29,7 +29,7 @@ _BREAK = re.compile(r"[\n\r\f\v]")
 _SHARE_OR_TEXT = re.compile(r"""'[^']*'|"[^"]*"|(?P<share>\b\d+(?:\.\d+)?%)|(?P<imaginary>\b\d+(?:\.\d+)?[jJ]\b)""")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expression:
     """A checked expression; ``text`` as it was written."""
 

@@ -11,7 +11,7 @@ import json
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.building import build
 from csflow.flow.files import CACHE, PROJECT_FILE, project_files, write_whole
+from csflow.flow.records import record
 from csflow.flow.sites import MAX_PROBLEMS, Checks, Found, Tree
 from csflow.flow.types import Functions, no_functions
 
@@ -33,7 +34,7 @@ CACHE_FORM = 1  # changes when the merged tree's form does
 Holidays = Callable[[str], list[str] | None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loaded:
     """A loaded project: its Definition, the merged plain tree, warnings, and the files it was read from."""
 
@@ -43,7 +44,7 @@ class Loaded:
     files: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Surroundings:
     """What a project is loaded among: shipped packs by name, the store's facts, what ``uses:`` can call.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import ExpressionError
+from csflow.flow.records import record
 from csflow.values import DAY_US, Day, Instant, Length, Zone, day_text, latest_end, latest_start, period_of, period_span
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Recipe = tuple[str | int | float | bool | None, ...]  # how a constant follows from a moment: its kind, what it needs
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Moment:
     """Everything outside the facts that an expression may depend on.
 

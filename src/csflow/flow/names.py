@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import ExpressionError
+from csflow.flow.records import record
 from csflow.flow.types import (
     BOOLEAN,
     DATE,
@@ -33,7 +34,7 @@ RETENTION = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FlowNames:
     """What other rules may say of a flow."""
 

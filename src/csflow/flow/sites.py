@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from csflow.errors import ExpressionError
 from csflow.flow.expressions import Expression, compile_expression
 from csflow.flow.names import Names, Scope, nearest
+from csflow.flow.records import record
 from csflow.flow.types import BOOLEAN, Fact, Type
 from csflow.values import Length, day, parse_length, parse_money, parse_share
 
@@ -26,7 +27,7 @@ Checks = Mapping[str, Callable[[dict[str, Any]], str | None]]  # name of `uses:`
 MAX_PROBLEMS = 200
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """A problem at a path of the merged tree; ``offset`` counts characters of the scalar that stands there.
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, ins
 from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.flow.machine import FlowMachine
+from csflow.flow.records import record
 from csflow.services import assigning, deadlines, effects, moving, triggers
 from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
@@ -40,7 +41,7 @@ HOPS = 100
 UNKNOWNS = "unknown_at_last_pass"  # key in `meta`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """What a pass is asked to do. ``subjects``: customer ids (keys), none = all that is due."""
 

@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from csflow.flow.definition import Flow, Milestone, Opening, Stage, Transition
 from csflow.flow.expressions import Expression
+from csflow.flow.records import record
 from csflow.services.deadlines import specs
 from csflow.services.owning import owner_of
 from csflow.services.views import View
@@ -53,7 +54,7 @@ FEW = 2_000  # touched subjects: up to here it pays to look first where their ca
 Column = ColumnElement[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hit:
     """A rule holds for a case (or, for openings, a subject). ``order`` sorts what happens first."""
 
@@ -65,7 +66,7 @@ class Hit:
     evidence: Evidence | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scope:
     """Whom a hop asks about.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from csflow.flow.definition import Definition, Flow, Metric
 from csflow.flow.expressions import Expression
 from csflow.flow.moments import Moment
+from csflow.flow.records import record
 from csflow.flow.types import WORDS, Type
 from csflow.store import tables as t
 from csflow.store.insertion import insert_into
@@ -21,7 +22,7 @@ from csflow.store.reading import Book, Reader, case_reader, subject_reader
 from csflow.values import Instant, Zone, day_text, money_text
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class View:
     """A definition, the store's numbers for its names, and the moment it is asked at."""
 

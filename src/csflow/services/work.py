@@ -30,6 +30,7 @@ from sqlalchemy import case as when
 from csflow.errors import CsflowError
 from csflow.flow.definition import Effect, Flow
 from csflow.flow.machine import FlowMachine
+from csflow.flow.records import record
 from csflow.flow.types import WORDS, Type
 from csflow.services.views import View, present
 from csflow.store import tables as t
@@ -115,7 +116,7 @@ class Line:
 LINE_COLUMNS = tuple(column.name for column in t.deadline.columns)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Due:
     """An effect that is to happen to a case now; ``seq`` is the history entry it belongs to."""
 

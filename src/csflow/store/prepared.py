@@ -10,12 +10,13 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.files import write_whole
+from csflow.flow.records import record
 from csflow.store.as_of import AsOf
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ WORLDS = 8  # how many are kept: those of a pass and a measure, with and without
 SUFFIX = ".statements"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prepared:
     """A statement's text. ``order``: the names of its parameters where they go by position; ``fixed``: those with one
     value for ever; ``moving``: the recipes of those that follow from the moment. All of it can be kept as JSON.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from csflow.flow.dating import dater
 from csflow.flow.expressions import Expression
 from csflow.flow.moments import Moment
 from csflow.flow.names import CASE_ID
+from csflow.flow.records import record
 from csflow.flow.types import BOOLEAN, Fact, Type
 from csflow.store.guards import Translator
 from csflow.store.reading import Reader
@@ -45,7 +45,7 @@ def _plus(element: Unindexed, compiler: Any, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reason:
     """One fact behind a decision: its name, stored value and type, and when it was measured or stated."""
 

@@ -6,7 +6,7 @@ meaning everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
 )
 
+from csflow.flow.records import record
 from csflow.flow.types import WORDS, Fact
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 Column = ColumnElement[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Book:
     """What a reader must know of the project: numbers of names, variants of flows."""
 
