@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
 WEEKS = 104
-MONTHS, FORTNIGHTS = 84, 96  # until these weeks a pass sees four weeks of data, then two; each week from there on
+MONTHS, FORTNIGHTS = 88, 98  # until these weeks a pass sees four weeks of data, then two; each week from there on
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
