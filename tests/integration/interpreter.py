@@ -10,7 +10,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from csflow.flow.dating import when_true
+from csflow.flow.dating import dater
 from csflow.flow.definition import Definition, Flow
 from csflow.flow.evaluation import function
 from csflow.flow.moments import Moment
@@ -195,8 +195,7 @@ def reach_milestones(before: Any, seen: Any, case: Any, flow: Flow, definition: 
 
 def dated(expression: Any, eyes: Eyes) -> int:
     """When a condition that holds became true."""
-    return when_true(
-        expression.node,
+    return dater(expression.node)(
         truth=lambda node: function(node)(eyes, eyes.moment),
         value=eyes.value,
         happened=eyes.happened,

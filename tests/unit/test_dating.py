@@ -6,7 +6,7 @@ import pytest
 
 from csflow.flow import nodes as n
 from csflow.flow.calendars import Calendar, parse_hours
-from csflow.flow.dating import when_true
+from csflow.flow.dating import dater
 from csflow.flow.moments import Moment
 from csflow.flow.types import BOOLEAN, DATE, NUMBER, TIME, Fact
 from csflow.values import Length, Zone, day
@@ -40,8 +40,7 @@ def elapsed(item, op, length, *, until=False):
 
 def dated(node, *, happened=None, values=None, false=(), since=None):
     happened, values = happened or {}, values or {}
-    return when_true(
-        node,
+    return dater(node)(
         truth=lambda part: part not in false,
         value=lambda fact: values.get(fact.name),
         happened=lambda fact: happened.get(fact.name),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @record
 class _Known:
-    """What is known of the facts of one row; see ``when_true``."""
+    """What is known of the facts of one row; see ``dater``."""
 
     truth: Callable[[n.Node], bool | None]
     value: Callable[[Fact], Any]
@@ -29,16 +29,8 @@ class _Known:
 _Dater = Callable[[_Known], Instant | None]
 
 
-def when_true(
-    node: n.Node,
-    *,
-    truth: Callable[[n.Node], bool | None],
-    value: Callable[[Fact], Any],
-    happened: Callable[[Fact], Instant | None],
-    held_since: Callable[[n.Condition], Instant | None],
-    moment: Moment,
-) -> Instant:
-    """The instant a condition, true at ``moment``, became true; never later than the moment.
+def dater(node: n.Node) -> Callable[..., Instant]:
+    """What tells of one row after another when a condition, true at ``moment``, became true; never later than that.
 
     ``truth`` answers for the operands of an `or`; ``happened`` when a fact came to be. A conjunction dates from the
     latest of its parts, a disjunction from the earliest of its true ones, ``since(x) >= L`` from x + L, ``until(x) <=
@@ -46,11 +38,6 @@ def when_true(
     anything else from its newest fact.
     What cannot be dated dates from the moment.
     """
-    return dater(node)(truth=truth, value=value, happened=happened, held_since=held_since, moment=moment)
-
-
-def dater(node: n.Node) -> Callable[..., Instant]:
-    """As ``when_true`` with the condition looked through once, for many rows."""
     find = _dater(node)
 
     def date(
