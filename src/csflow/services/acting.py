@@ -124,8 +124,9 @@ def open_case(
         given = {name: plain(value) for name, value in values.items() if value != (None, None)}
         want: dict[str, Any] = {
             "flow": found, "subject": meant.id, "customer": meant.customer, "at": work.view.now, "place": "by hand",
-            "key": effects.key_of(work, found, given, meant.id), "because": [], "fields": given, "actor": act.actor,
+            "because": [], "fields": given, "actor": act.actor,
         }  # fmt: skip
+        effects.key_all(work, [want])
         before = _newest_task(work)
         if not moving.open_cases(work, [want]):
             raise RefusedError(f"{_open_one(work, found, meant, want['key'])} is open already")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from csflow.services.work import Due, Work, encode, these
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.guards import Translator
+from csflow.store.insertion import among
 from csflow.store.questions import values_of
 from csflow.store.reading import with_contacts
 
@@ -246,50 +248,71 @@ def _words(work: Work, due: Wanted) -> None:
 
 def _open(work: Work, due: Wanted) -> None:
     """Open cases of other flows for the same subject; where one of the same key is open, it stays as it is."""
+    opening = [
+        (one, values, work.view.definition.flows[one.effect.flow or one.effect.target])
+        for one, values in due
+        if one.effect.verb == "open"
+    ]
+    contracts = contracts_of(work, [one.row.customer for one, _, flow in opening if flow.subject == "contract"])
     wanted = []
-    for one, values in due:
-        if one.effect.verb != "open":
-            continue
-        flow = work.view.definition.flows[one.effect.flow or one.effect.target]
-        subject = _subject_for(work, one, flow.subject)
-        if subject is None:
-            continue
-        key = key_of(work, flow, values, subject)
-        wanted.append(
-            {
-                "flow": flow, "subject": subject, "customer": one.row.customer, "key": key, "at": one.at,
-                "place": f"{one.row.flow}.{one.effect.place}", "because": [], "fields": values,
-            }
-        )  # fmt: skip
+    for one, values, flow in opening:
+        subject = _subject_for(work, one, flow.subject, contracts)
+        if subject is not None:
+            wanted.append(
+                {
+                    "flow": flow, "subject": subject, "customer": one.row.customer, "at": one.at,
+                    "place": f"{one.row.flow}.{one.effect.place}", "because": [], "fields": values,
+                }
+            )  # fmt: skip
+    key_all(work, wanted)
     if wanted:
         moving.open_cases(work, wanted)
 
 
-def _subject_for(work: Work, one: Due, kind: str) -> int | None:
+def _subject_for(work: Work, one: Due, kind: str, contracts: dict[int, int | None]) -> int | None:
     own = work.flow(one.row).subject
     if kind == own:
         return one.row.subject
     if kind == "customer":
         return one.row.customer
-    if kind == "contract" and one.row.customer is not None:
-        chosen = select(t.customer.c.contract).where(t.customer.c.id == one.row.customer)
-        return work.connection.execute(chosen).scalar()
-    return None
+    return contracts.get(one.row.customer or 0) if kind == "contract" else None
 
 
-def key_of(work: Work, flow: Flow, values: dict[str, Any], subject: int) -> str | None:
-    """The one_per key of a case to open: None where every case is its own."""
-    if flow.one_per == "case.id":
-        return None
-    if flow.one_per.startswith("case."):
-        return str(values.get(flow.one_per.removeprefix("case."), ""))
-    if flow.one_per_key is None and flow.subject != "contract" and (flow.subject, subject) in work.keys:
-        return work.keys[(flow.subject, subject)]
+def contracts_of(work: Work, customers: Iterable[int | None]) -> dict[int, int | None]:
+    """Customer → the contract that counts for it now."""
+    wanted = {customer for customer in customers if customer is not None}
+    if not wanted:
+        return {}
+    c = t.customer.c
+    return dict(work.connection.execute(select(c.id, c.contract).where(among(c.id, sorted(wanted)))).all())
+
+
+def key_all(work: Work, wanted: list[dict[str, Any]]) -> None:
+    """Give each case to open that has none its one_per ``key``: None where every case is its own.
+
+    One question for each flow, whatever the number of cases.
+    """
+    lacking: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for want in wanted:
+        flow: Flow = want["flow"]
+        if want.get("key") is not None:
+            continue
+        want["key"] = None
+        if flow.one_per.startswith("case.") and flow.one_per != "case.id":
+            want["key"] = str(want["fields"].get(flow.one_per.removeprefix("case."), ""))
+        elif flow.one_per != "case.id":
+            lacking[flow.name].append(want)
+    for members in lacking.values():
+        flow = members[0]["flow"]
+        rows = work.ask(("key", flow.name), partial(_asking_keys, work, flow), [want["subject"] for want in members])
+        keys = {row.key: str(row.value) for row in rows if row.value is not None}
+        for want in members:
+            want["key"] = keys.get(want["subject"], "")
+
+
+def _asking_keys(work: Work, flow: Flow) -> Executable:
+    reader = work.view.subjects(flow.subject)
+    base: Any = reader.base.c
     if flow.one_per_key is not None:
-        reader = work.view.subjects(flow.subject)
-        own: Any = reader.base.c.id
-        statement = values_of(reader, {"value": flow.one_per_key}, key=own, where=[own == subject])
-        found = work.connection.execute(statement).first()
-        return str(found.value) if found is not None else ""
-    table = getattr(t, flow.subject)
-    return work.connection.execute(select(table.c.key).where(table.c.id == subject)).scalar() or ""
+        return values_of(reader, {"value": flow.one_per_key}, key=base.id, where=[these(base.id)])
+    return select(base.id.label("key"), base.key.label("value")).where(these(base.id))

@@ -59,17 +59,18 @@ def hear(work: Work, words: list[Said]) -> list[tuple[Said, str]]:
     cases = _candidates(work, words)
     refused: list[tuple[Said, str]] = []
     moves: list[tuple[Said, Hearing]] = []
-    wanted: list[tuple[Said, dict[str, Any]]] = []
+    openings: list[tuple[Said, Hearing]] = []
     for said in words:
         try:
             hearing = _hearer(work, said, cases.get(id(said), []))
             _allowed(work, said, hearing)
             if hearing.opening is not None or (hearing.row is None and said.stage is not None):
-                wanted.append((said, _want(work, said, hearing)))
+                openings.append((said, hearing))
             else:
                 moves.append((said, hearing))
         except RefusedError as error:
             refused.append((said, str(error)))
+    wanted = _wanted(work, openings, refused)
     if wanted:
         moving.open_cases(work, [want for _, want in wanted])
     refused += [
@@ -221,33 +222,65 @@ def _allowed(work: Work, said: Said, hearing: Hearing) -> None:
         raise RefusedError(f"{hearing.flow.name} has no field '{unknown[0]}'")
 
 
-def _want(work: Work, said: Said, hearing: Hearing) -> dict[str, Any]:
-    """The case that a word opens, as `moving.open_cases` takes it. RefusedError where its rule does not let it."""
-    flow, opening = hearing.flow, hearing.opening
-    subject: int | None = said.subject
-    if flow.subject == "contract" and said.kind == "customer":
-        chosen = select(t.customer.c.contract).where(t.customer.c.id == said.customer)
-        subject = work.connection.execute(chosen).scalar()
-    if subject is None:
-        raise RefusedError(f"{flow.name} is about a contract, and there is none")
-    if opening is not None and opening.when is not None and not _true_for(work, flow, opening, subject):
-        raise RefusedError(f"{flow.name} does not open: {opening.when.text} does not hold")
+def _wanted(
+    work: Work, openings: list[tuple[Said, Hearing]], refused: list[tuple[Said, str]]
+) -> list[tuple[Said, dict[str, Any]]]:
+    """The cases that words open, as `moving.open_cases` takes them; ``refused`` gets those whose rule does not let it.
+
+    Asked set-wise: a question for each rule that opens, not for each word.
+    """
+    on_contract = [s.customer for s, h in openings if h.flow.subject == "contract" and s.kind == "customer"]
+    contracts = effects.contracts_of(work, on_contract)
+    subjects = {
+        id(said): contracts.get(said.customer or 0) if hearing.flow.subject == "contract" and said.kind == "customer"
+        else said.subject
+        for said, hearing in openings
+    }  # fmt: skip
+    holds = _opening_guards(work, openings, subjects)
+    wanted: list[tuple[Said, dict[str, Any]]] = []
+    for said, hearing in openings:
+        flow, opening, subject = hearing.flow, hearing.opening, subjects[id(said)]
+        if subject is None:
+            refused.append((said, f"{flow.name} is about a contract, and there is none"))
+        elif opening is not None and opening.when is not None and subject not in holds[flow.name, opening.place]:
+            refused.append((said, f"{flow.name} does not open: {opening.when.text} does not hold"))
+        else:
+            wanted.append((said, _want(said, flow, opening, subject)))
+    effects.key_all(work, [want for _, want in wanted])
+    return wanted
+
+
+def _want(said: Said, flow: Flow, opening: Opening | None, subject: int) -> dict[str, Any]:
     values = {name: value[0] if value[1] is None else value[1] for name, value in said.fields.items()}
     fixed = {n: v for n, v in (opening.values if opening is not None else {}).items() if not hasattr(v, "node")}
-    key = said.case_key if said.case_key is not None else effects.key_of(work, flow, {**fixed, **values}, subject)
     return {
-        "flow": flow, "subject": subject, "customer": said.customer, "key": key, "at": said.at,
+        "flow": flow, "subject": subject, "customer": said.customer, "key": said.case_key, "at": said.at,
         "place": opening.place if opening is not None else "import", "because": [_because(said)],
         "fields": {**fixed, **values}, "stage": said.stage or (opening.to if opening is not None else None),
         "actor": said.actor,
     }  # fmt: skip
 
 
-def _true_for(work: Work, flow: Flow, opening: Opening, subject: int) -> bool:
+def _opening_guards(
+    work: Work, openings: list[tuple[Said, Hearing]], subjects: dict[int, int | None]
+) -> dict[tuple[str, str], set[int]]:
+    """(flow, place of an opening) → the subjects that its guard holds for, of those that words speak of."""
+    asked: dict[tuple[str, str], tuple[Flow, Opening, set[int]]] = {}
+    for said, hearing in openings:
+        opening, subject = hearing.opening, subjects[id(said)]
+        if opening is not None and opening.when is not None and subject is not None:
+            key = (hearing.flow.name, opening.place)
+            asked.setdefault(key, (hearing.flow, opening, set()))[2].add(subject)
+    return {
+        key: {row.own for row in work.ask(("opens", *key), partial(_guarding_opening, work, flow, opening), ids)}
+        for key, (flow, opening, ids) in asked.items()
+    }
+
+
+def _guarding_opening(work: Work, flow: Flow, opening: Opening) -> Executable:
     reader = work.view.subjects(flow.subject)
     own: Any = reader.base.c.id
-    statement, _ = holding(reader, opening.when, [own], where=[own == subject])
-    return work.connection.execute(statement).first() is not None
+    return holding(reader, opening.when, [own.label("own")], where=[these(own)])[0]
 
 
 def _because(said: Said) -> dict[str, Any]:
