@@ -214,17 +214,28 @@ def _one(row: list, what: dict, reached: dict, lines: list, definition: str, out
                 line[5] = 1
                 changed[line[1]] = line
         if role is not None:
-            _message(case, key, seq, f"{place}.do.0", role, out)
+            _message((case, key, seq, target), f"{place}.do.0", role, out)
             counts["messages"] += 1
     out["case"].append((stage, ended, stay, came_from, came_stay, seq, entered, ended_at, case))
     out["line"] += [(x[3], x[4], x[5], missed_by.get(x[1]), case, x[1]) for x in changed.values()]
 
 
-def _message(case: int, key: str, seq: int, place: str, role: str, out: dict) -> None:
+def _message(entry: tuple[int, str, int, str], place: str, role: str, out: dict) -> None:
+    case, key, seq, stage = entry
     parts = (PROJECT, FLOW, key, 1, seq, place, f"role:{role}", 0)
     effect = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
-    body = json.dumps({"case": f"{FLOW}/{key}/1", "values": {}}, ensure_ascii=False, sort_keys=True)
-    out["outbox"].append((effect, case, seq, "notify", f"role:{role}", body, r.NOW, "pending"))
+    why = f"{FLOW}: {place}"
+    title = f"{FLOW.capitalize()} – {key} – {stage}"
+    body = {
+        "case": f"{FLOW}/{key}/1", "flow": FLOW, "subject": {"id": key, "kind": "customer"}, "values": {},
+        "title": {"en": [title], "zh": [title]},
+        "text": {
+            "en": [f"{FLOW}/{key}/1, stage {stage}. Why: {why}"],
+            "zh": [f"{FLOW}/{key}/1,阶段:{stage}。原因:{why}"],
+        },
+    }  # fmt: skip
+    told = json.dumps(body, ensure_ascii=False, sort_keys=True)
+    out["outbox"].append((effect, case, seq, "notify", f"role:{role}", told, r.NOW, "pending"))
 
 
 if __name__ == "__main__":
