@@ -161,7 +161,6 @@ def fill_case(
     for name, value in values.items():
         work.set_field(f"{flow.name}.{name}", row.id, plain(value), flow.fields[name].type, work.view.now)
         work.log(row, "field", work.view.now, target=name, place="by hand")
-    work.flush()
     stopped, resumed = _stop_or_resume(work, row)
     return row, stopped, resumed
 
@@ -305,6 +304,8 @@ def _stop_or_resume(work: Work, row: CaseRow) -> tuple[list[str], list[str]]:
     guards = {
         s.deadline.name: s.deadline.stops_while for s in deadlines.specs(flow) if s.deadline.stops_while is not None
     }
+    if guards:
+        work.flush()  # they read what was just filled in
     for name, guard in guards.items():
         reader = work.view.cases(flow, row.stage)
         own: Any = reader.base.c.id

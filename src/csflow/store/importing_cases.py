@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, literal, select
+from sqlalchemy import exists, func, insert, literal, select
 
 from csflow.store import tables as t
 from csflow.store.names import subject_name
@@ -26,8 +26,8 @@ def find_called(connection: Connection, called: Table, incoming: Table) -> None:
     for kind in sorted(told.scalars(), key=KINDS.index):
         table: Any = getattr(t, kind)
         flows = select(staged.case_flow).where(staged.case_kind == kind)
-        subjects = select(t.case.c.subject).where(t.case.c.flow.in_(flows))
-        whose = table.c.id.in_(subjects)
+        # Those of the words are few, those with a case are many: each is looked up.
+        whose = exists(select(literal(1)).where(t.case.c.flow.in_(flows), t.case.c.subject == table.c.id))
         ways = [table.c.key, subject_name(kind, table)] if kind == "contract" else [table.c.key]
         for key in ways:  # the first that is found stands, as by hand
             words = select(staged.case_subject).where(staged.case_kind == kind)
