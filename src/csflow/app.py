@@ -133,14 +133,17 @@ class Csflow:
         """Move every case that is to move; ``tell`` hears each entry once it is written, then plugins that observe."""
         from csflow.services.advance import advance
 
-        if request.dry_run or not self._observed():
-            return advance(self.store, self.definition, request, tell)
+        definition = self.definition  # one that calls functions of plugins has made these by now
+        if request.dry_run or (self._made is None and not self._observed()):
+            return advance(self.store, definition, request, tell)
         from csflow.plugins import MovesTold
+        from csflow.services.plugin_health import FUNCTIONS, of_pass
 
         told = MovesTold(self.plugins, tell)
-        outcome = advance(self.store, self.definition, request, told.hear)
+        outcome = advance(self.store, definition, request, told.hear)
         told.end(outcome)
-        self._record(request, told.failures, told.hooks)
+        unmade = [failure for failure in self.plugins.failures if failure.hook == FUNCTIONS]
+        self._record(request, [*unmade, *of_pass(outcome.plugins)], (*told.hooks, FUNCTIONS))
         return outcome
 
     def run(self, request: Request, tell: Tell | None = None) -> Ran:
@@ -152,15 +155,16 @@ class Csflow:
         ran = run(self.store, self.definition, self.providers, request=request, tell=told.hear)
         if ran.outcome is not None:
             told.end(ran.outcome)
-        return self._with_failures(ran, request, told.failures)
+        return self._with_failures(ran, request)
 
-    def _with_failures(self, ran: Ran, request: Request, more: Iterable[Failure] = ()) -> Ran:
+    def _with_failures(self, ran: Ran, request: Request) -> Ran:
         """What plugins did wrong is told with what was measured, and kept."""
         from csflow.hookspecs import RUN_HOOKS
-        from csflow.services.plugin_health import from_dict, told_once
+        from csflow.services.plugin_health import from_dict, of_pass, told_once
 
         ran.measured.failed[:] = told_once(self.plugins.failures, ran.measured.failed)
         hooks = RUN_HOOKS if ran.outcome is not None else RUN_HOOKS[:-1]
+        more = of_pass(ran.outcome.plugins) if ran.outcome is not None else []
         self._record(request, [*map(from_dict, ran.measured.failed), *more], hooks)
         return ran
 

@@ -302,7 +302,7 @@ def functions(manager: Manager) -> dict[str, Outside]:
         asked = _Asked(manager, plugin, name, value)
         version = f"{manager.origins[plugin].version}+{_text_of(manager.get_plugin(plugin))}"
         takes = tuple(Type(kind) for kind in value.takes)
-        found[name] = Outside(name, version, takes, Type(value.gives), asked.python, asked.sql)
+        found[name] = Outside(name, version, takes, Type(value.gives), asked.python, asked.sql, plugin)
         asked.sql(*(column(f"argument_{place}", COLUMNS[kind]()) for place, kind in enumerate(value.takes)))
     return found
 

@@ -145,7 +145,8 @@ def test_a_pass_that_was_killed_left_its_name_and_an_entry_without_an_end(daily:
         from shop import Shop, at
         from csflow.store.opening import open_store
         from csflow.store.locking import pass_lock
-        from csflow.services.advance import Request, Session, _Pass
+        from csflow.services.advance import Request, _Pass
+        from csflow.services.session import Session
         from csflow.app import Csflow
         from pathlib import Path
         app = Csflow(Path({str(daily.folder)!r}), database={daily.database!r})

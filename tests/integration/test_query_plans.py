@@ -11,7 +11,8 @@ from test_statement_counts import BENCHMARK, NOW, populated
 
 from csflow.app import Csflow
 from csflow.services.advance import Request, advance
-from csflow.services.asking import HANDLED, Asker, Scope
+from csflow.services.asking import Asker, Scope
+from csflow.services.occupied import HANDLED
 from csflow.services.views import see
 from csflow.store.insertion import among
 from csflow.store.tables import case, customer, deadline

@@ -53,7 +53,8 @@ class Outside:
     """A function that a plugin brings: its types, and its two forms.
 
     Both get stored values, none of them unknown. ``python`` gives None where it fails; so does ``sql``, and the
-    function is then unknown. ``version`` stands for the plugin's text: another one is another function.
+    function is then unknown. ``version`` stands for the plugin's text: another one is another function. ``plugin`` is
+    who brings it, to be named when the database cannot compute it.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Outside:
     gives: Type
     python: Callable[..., Any]
     sql: Callable[..., Any]
+    plugin: str = ""
 
     def __repr__(self) -> str:
         """The same wherever it is loaded."""

@@ -15,23 +15,28 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from csflow.errors import CsflowError, RefusedError, UsageError
 from csflow.flow.definition import Definition
 from csflow.flow.machine import FlowMachine
 from csflow.flow.records import record
 from csflow.services import assigning, deadlines, effects, moving, triggers
-from csflow.services.asking import HANDLED, Asker, Hit, Scope, first_of_each, words_waiting
+from csflow.services.asking import Asker, Broken, Hit, Scope, first_of_each
 from csflow.services.changed import EVERYONE, adopt, note, redate, redated
 from csflow.services.distinct import Distinct
+from csflow.services.occupied import HANDLED
 from csflow.services.owning import kind_of, whose
+from csflow.services.session import Session
 from csflow.services.views import View, number_names, see
+from csflow.services.waiting import said_of, words_waiting
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
+from csflow.store.calling import CallError, reason_of, told
 from csflow.store.insertion import among
 from csflow.store.locking import pass_lock
 from csflow.store.names import customer_ids
-from csflow.store.opening import Store
+from csflow.store.opening import Store, blame, of_statement
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, claim, last_pass, touch
 from csflow.values import Instant, Zone
@@ -69,39 +74,12 @@ class Outcome:
     counts: dict[str, int] = field(default_factory=dict)
     entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     failed: list[dict[str, str]] = field(default_factory=list)
-    plugins: list[dict[str, str]] = field(default_factory=list)  # observers that failed; whoever calls them fills it
+    plugins: list[dict[str, str]] = field(default_factory=list)  # functions that failed; whoever tells observers adds
 
     @property
     def changed(self) -> bool:
         """Whether anything was (or would be) written."""
         return any(self.counts.values())
-
-
-class Session:
-    """Where a pass reads and writes: its own transactions, or, for a dry run, one that is rolled back."""
-
-    def __init__(self, store: Store, trial: Connection | None) -> None:
-        self._store, self._trial = store, trial
-        self.kept = store.kept
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
-        """A connection that sees one moment."""
-        if self._trial is not None:
-            yield self._trial
-        else:
-            with self._store.reading() as connection:
-                yield connection
-
-    @contextmanager
-    def chunk(self) -> Iterator[Connection]:
-        """A connection whose writes are kept together or not at all."""
-        if self._trial is not None:
-            with self._trial.begin_nested():
-                yield self._trial
-        else:
-            with self._store.writing() as connection:
-                yield connection
 
 
 def advance(store: Store, definition: Definition, request: Request, tell: Tell | None = None) -> Outcome:
@@ -141,6 +119,8 @@ class _Pass:
         self.stopped: set[int] = set()
         self.changed = Distinct()
         self.withheld = request.catch_up
+        self.broken: Broken = {}  # questions that functions of plugins have failed in
+        self.calls: list[tuple[CallError, str]] = []  # other failures of such, and in what
         self.customers: tuple[int, ...] | None = None
 
     def _keep(self, kind: str, entry: dict[str, Any]) -> None:
@@ -185,10 +165,11 @@ class _Pass:
             if request.subjects:
                 self.customers = customer_ids(connection, request.subjects)
             everyone = request.full or last is None or changed or request.now < last
-            assigning.fill_at_start(
-                connection, view, self.session.kept,
-                actor=request.actor, customers=self.customers, everyone=everyone,
-            )  # fmt: skip
+            with self._going_on("assign"):
+                assigning.fill_at_start(
+                    connection, view, self.session.kept,
+                    actor=request.actor, customers=self.customers, everyone=everyone,
+                )  # fmt: skip
             row = {
                 "verb": "pass",
                 "as_of": request.now,
@@ -202,12 +183,13 @@ class _Pass:
                 migrated = select(func.count()).select_from(t.history).where(*mine)
                 self.outcome.counts["migrated"] = connection.execute(migrated).scalar_one()
         for start in range(0, len(late), CHUNK):
-            with self.session.chunk() as connection:
+            with self._going_on("deadlines"), self.session.chunk() as connection:
                 work = self._work(connection, view)
                 redate(work, late[start : start + CHUNK])
         return everyone
 
     def _end(self) -> None:
+        self.outcome.plugins += told([*self.broken.values(), *self.calls])
         with self.session.chunk() as connection:
             self.outcome.counts["failed"] = len(self.outcome.failed)
             summary = json.dumps(self.outcome.counts, sort_keys=True)
@@ -234,7 +216,9 @@ class _Pass:
 
     def _done(self, *, everyone: bool) -> None:
         with self.session.chunk() as connection:
-            if everyone:
+            if self.broken:  # a rule that failed was asked of nobody: the next pass asks it of everybody
+                note(connection, EVERYONE, "functions")
+            elif everyone:
                 note(connection, EVERYONE, None)
             connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
 
@@ -243,6 +227,17 @@ class _Pass:
             for row in connection.execute(select(t.touched).where(t.touched.c.queue == HANDLED)).all():
                 touch(connection, row.kind, [row.subject], queues=(ADVANCE,))
             connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
+
+    @contextmanager
+    def _going_on(self, place: str) -> Iterator[None]:
+        """Go on without what is done inside when a function of a plugin fails in it; other mistakes pass through."""
+        try:
+            yield
+        except (CallError, DBAPIError) as error:
+            found = error if isinstance(error, CallError) else blame(error)
+            if found is None:
+                raise
+            self.broken.setdefault((place, ()), (found, place))
 
     # a hop
 
@@ -254,7 +249,7 @@ class _Pass:
             with self.session.snapshot() as connection:
                 connection.info.pop("newest_case", None)
                 view = see(connection, self.definition, self.request.now)
-                asker = Asker(connection, view, scope, after, self.session.kept)
+                asker = Asker(connection, view, scope, after, self.session.kept, broken=self.broken)
                 hits = asker.ask()
                 words = words_waiting(connection, view, scope, after, self.session.kept)
             self.outcome.asked += asker.asked
@@ -263,7 +258,8 @@ class _Pass:
             rules = [hit for hit in hits if hit.owner not in talking or hit.kind in ("opening", "rearm")]
             if self.request.limit is None:
                 known = (self.session.chunk, view, self.session.kept)
-                assigning.fill_for_openings(*known, actor=self.request.actor, hits=rules)
+                with self._going_on("assign"):
+                    assigning.fill_for_openings(*known, actor=self.request.actor, hits=rules)
             wrote = self._write(view, rules) or wrote
             wrote = self._hear(view, words, scope) or wrote
             if asker.border is None:
@@ -314,20 +310,18 @@ class _Pass:
         except StaleError:
             if len(owners) == 1:
                 return True  # whoever changed it has touched it: the next hop asks again
-        except CsflowError as error:
+        except (CsflowError, DBAPIError, ArithmeticError, LookupError, ValueError) as error:
+            if isinstance(error, DBAPIError) and not of_statement(error):
+                raise
             if len(owners) == 1:
-                self._fail(owners[0], str(error))
-                return False
-        except (ArithmeticError, LookupError, ValueError) as error:
-            if len(owners) == 1:
-                self._fail(owners[0], f"{type(error).__name__}: {error}")
+                self._fail(owners[0], error)
                 return False
         wrote = False
         for owner in owners:
             wrote = self._chunk(view, [owner]) or wrote
         return wrote
 
-    def _fail(self, owner: tuple[int, list[Hit]], error: str) -> None:
+    def _fail(self, owner: tuple[int, list[Hit]], error: Exception) -> None:
         for hit in owner[1]:
             case = getattr(hit.row, "case_id", None)
             if case is not None:
@@ -337,7 +331,11 @@ class _Pass:
         with self.session.chunk() as connection:
             touch(connection, kind, [id_], day=tomorrow, queues=(ADVANCE,))
             cases = [getattr(hit.row, "case_id", None) for hit in owner[1]]
-            failure = {"case": whose(connection, self.definition, owner[0], cases), "error": error}
+            case = whose(connection, self.definition, owner[0], cases)
+        error = (blame(error) if isinstance(error, DBAPIError) else None) or error
+        if isinstance(error, CallError):
+            self.calls.append((error, case))
+        failure = {"case": case, "error": str(error) if isinstance(error, CsflowError) else reason_of(error)}
         if failure not in self.outcome.failed:  # a word is tried again in each hop
             self.outcome.failed.append(failure)
 
@@ -587,12 +585,3 @@ def _other_unknowns(connection: Connection, view: View) -> bool:
     note(connection, UNKNOWNS, now)
     note(connection, EVERYONE, "unknowns")
     return True
-
-
-def said_of(row: Any) -> triggers.Said:
-    """The word that a row of the inbox holds."""
-    fields = {name: tuple(value) for name, value in json.loads(row.fields or "{}").items()}
-    return triggers.Said(
-        name=row.name, kind=row.kind, subject=row.subject, customer=row.customer, at=row.at, actor=row.actor,
-        flow=row.flow, case_key=row.case_key, stage=row.stage, fields=fields, inbox=row.id,
-    )  # fmt: skip

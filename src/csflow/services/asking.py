@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,39 +19,39 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    case,
     exists,
     func,
     literal,
     literal_column,
     or_,
     select,
-    union_all,
 )
 
 from csflow.flow.definition import Flow, Milestone, Opening, Stage, Transition
 from csflow.flow.expressions import Expression
 from csflow.flow.records import record
 from csflow.services.deadlines import specs
+from csflow.services.occupied import FEW, HANDLED, occupied_by_few, stages_occupied, stages_of_touched
 from csflow.services.owning import owner_of
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.as_of import AsOf
+from csflow.store.calling import CallError
 from csflow.store.guards import Translator
 from csflow.store.insertion import listed
+from csflow.store.opening import blaming
 from csflow.store.prepared import Kept
 from csflow.store.questions import Evidence, Unindexed, holding
 from csflow.store.reading import Reader
 from csflow.values import Length
 
-HANDLED = 2  # the queue of `touched` rows that a pass is working on
 PERIODS = {"days": "day", "weeks": "week", "months": "month", "years": "year"}
 CAP = 100_000  # hits of one question held in memory at once
 STAGED = ("milestone", "move", "approval")  # kinds of questions about the cases in one stage
-FEW = 2_000  # touched subjects: up to here it pays to look first where their cases stand
 
 Column = ColumnElement[Any]
+Broken = dict[tuple[str, tuple[Any, ...]], tuple[CallError, str]]  # kind and place of a question → what, asked in what
 
 
 @record
@@ -113,6 +113,7 @@ class Asker:
     asked: int = 0
     world: str = ""
     near: set[tuple[str, str]] | None = None  # the stages that cases of the touched stand in, where that was looked up
+    broken: Broken = field(default_factory=dict)  # questions that a plugin's function failed in: not asked again
 
     def ask(self) -> list[Hit]:
         """Every hit, the openings first."""
@@ -138,16 +139,17 @@ class Asker:
         prepared = self.kept.prepared(self.connection, self.world, [*key, few], build)
         if few:
             values["customers"] = json.dumps(self.scope.customers)
-        return prepared.ask(self.connection, self.view.moment, **values)
+        with blaming(self.connection, prepared.text):
+            return prepared.ask(self.connection, self.view.moment, **values)
 
     def _occupied(self, flows: list[Flow]) -> set[tuple[str, str]]:
         if self.scope.customers is not None:
-            rows = self._rows(("occupied",), _occupied_by_few)
+            rows = self._rows(("occupied",), occupied_by_few)
             return {(row.flow, row.stage) for row in rows}
         stages = [(flow.name, stage) for flow in flows for stage in flow.stages]
         occupied: set[tuple[str, str]] = set()
         for start in range(0, len(stages), 200):  # SQLite takes no more than 500 SELECTs in one statement
-            build = partial(_occupied, stages[start : start + 200])
+            build = partial(stages_occupied, stages[start : start + 200])
             rows = self._rows(("occupied", self.scope.flow, start), build)
             occupied |= {(row.flow, row.stage) for row in rows}
         return occupied
@@ -156,7 +158,7 @@ class Asker:
         """Where the cases of the touched stand, when those are few: no other stage need be asked about them."""
         if self.scope.everyone or self.scope.customers is not None or not self.scope.touched:
             return None
-        rows = self._rows(("near",), _stages_of_touched)
+        rows = self._rows(("near",), stages_of_touched)
         return None if not rows or rows[0].many > FEW else {(row.flow, row.stage) for row in rows}
 
     def _far(self, place: tuple[Any, ...], kind: str) -> bool:
@@ -203,7 +205,7 @@ class Asker:
         ``build`` makes it when it was not asked before; ``place`` names it; ``evidence`` reads its rows.
         """
         wide = self.scope.wide(timed=timed)
-        if not wide and (not self.scope.touched or self._far(place, kind)):
+        if (kind, place) in self.broken or (not wide and (not self.scope.touched or self._far(place, kind))):
             return
         self.asked += 1
         windowed = self.after is not None
@@ -216,7 +218,11 @@ class Asker:
             return statement.order_by(owner).limit(literal_column(str(CAP + 1)))
 
         key = (kind, *place, wide, windowed)
-        rows = self._rows(key, question, **({"after": self.after} if windowed else {}))
+        try:
+            rows = self._rows(key, question, **({"after": self.after} if windowed else {}))
+        except CallError as error:  # the rule is unknown of everybody: whom it would hold for nobody can tell
+            self.broken[kind, place] = (error, _told_as(kind, place, rule))
+            return
         if len(rows) > CAP:
             last = rows[-1].owner
             self.border = last if self.border is None else min(self.border, last)
@@ -510,33 +516,20 @@ def _waits(line: Any) -> list[Column]:
     return [line.c.met.is_(None), line.c.missed.is_(None), line.c.dropped == literal_column("0")]
 
 
-def _occupied(stages: list[tuple[str, str]]) -> Executable:
-    """Which stages have a case: one look into the index for each."""
-    parts = []
-    for flow, stage in stages:
-        some = exists(select(literal(1)).where(t.case.c.flow == flow, t.case.c.stage == stage))
-        parts.append(select(literal(flow).label("flow"), literal(stage).label("stage")).where(some))
-    return union_all(*parts)
-
-
-def _stages_of_touched() -> Executable:
-    """The stages that the cases of the touched stand in; with more than FEW of them only how many there are."""
-    touched = t.touched.c
-    some = select(touched.kind, touched.subject).where(touched.queue == HANDLED).limit(literal_column(str(FEW + 1)))
-    few = some.cte("few")
-    many = select(func.count()).select_from(few).scalar_subquery()
-    own = and_(few.c.kind == "customer", t.case.c.customer == few.c.subject)
-    theirs = select(t.case.c.flow, t.case.c.stage, many.label("many")).select_from(few.join(t.case, own))
-    # Cases of nobody are few, and a flow about them says whose they are: all of them are counted in.
-    others = select(t.case.c.flow, t.case.c.stage, many).where(t.case.c.customer.is_(None))
-    none = select(literal(""), literal(""), many)
-    return union_all(theirs.where(many <= FEW).distinct(), others.where(many <= FEW).distinct(), none)
-
-
-def _occupied_by_few() -> Executable:
-    """The stages that the cases of the chosen customers stand in."""
-    chosen = listed(t.case.c.customer, bindparam("customers", "[]", Text))
-    return select(t.case.c.flow, t.case.c.stage).where(chosen).distinct()
+def _told_as(kind: str, place: tuple[Any, ...], rule: Any) -> str:
+    """The address of a rule that a question asks about, as people find it in the flow."""
+    flow, *rest = place
+    if kind in ("move", "approval"):
+        rest = [rule.place]
+    elif kind == "milestone":
+        rest = ["stages", rest[0], "milestones", rest[1]] if rest[0] is not None else ["milestones", rest[1]]
+    elif kind == "clock":
+        rest = ["clock"]
+    elif kind == "field":
+        rest = ["fields", *rest]
+    elif kind == "stop":
+        rest = [*rest, "stops_while"]
+    return ".".join([flow, *rest])
 
 
 def _timed_effects(flow: Flow) -> dict[str, Any]:
@@ -551,48 +544,6 @@ def _timed_effects(flow: Flow) -> dict[str, Any]:
             if effect.every is not None:
                 found[f"|{effect.place}"] = effect
     return found
-
-
-def words_waiting(
-    connection: Connection, view: View, scope: Scope, after: int | None = None, kept: Kept | None = None
-) -> Sequence[Row[Any]]:
-    """The earliest word in the inbox of each owner, from ``after`` on, that has come by now."""
-    kept = kept or Kept(None)
-    few, windowed = scope.customers is not None, after is not None
-    values: dict[str, Any] = {"after": after} if windowed else {}
-    if few:
-        values["customers"] = json.dumps(scope.customers)
-    build = partial(_waiting, view, scope, windowed=windowed)
-    key = ["words", scope.flow, few, windowed]
-    return kept.prepared(connection, view.world(connection.dialect.name), key, build).ask(
-        connection, view.moment, **values
-    )
-
-
-def _waiting(view: View, scope: Scope, *, windowed: bool) -> Select[Any]:
-    i, k = t.inbox.c, t.case.alias("said_to")
-    vendors = [flow.name for flow in view.definition.flows.values() if flow.subject == "organisation"]
-    own = case((k.c.flow.in_(vendors), owner_of("organisation", k.c.subject, None)), else_=-2 * k.c.subject)
-    of_case = select(func.coalesce(k.c.customer, own)).where(k.c.id == i.subject).correlate_except(k).scalar_subquery()
-    owner = case(
-        (i.customer.is_not(None), i.customer),
-        (i.kind == "case", of_case),
-        (i.kind == "organisation", owner_of("organisation", i.subject, None)),
-        else_=owner_of("person", i.subject, None),
-    )
-    place = func.row_number().over(
-        partition_by=owner,
-        order_by=(i.at, func.coalesce(i.ref, ""), i.name, i.id),
-    )
-    conditions = [i.handled.is_(None), i.at <= as_of.now(view.moment)]
-    if windowed:
-        conditions.append(owner >= bindparam("after", 0, BigInteger))
-    if scope.customers is not None:
-        conditions.append(listed(i.customer, bindparam("customers", "[]", Text)))
-    if scope.flow is not None:
-        conditions.append(or_(i.flow == scope.flow, i.flow.is_(None)))
-    ranked = select(t.inbox, owner.label("owner"), place.label("place")).where(*conditions).subquery()
-    return select(ranked).where(ranked.c.place == 1).order_by(ranked.c.owner)
 
 
 def first_of_each(hits: Iterable[Hit]) -> Iterator[tuple[int, list[Hit]]]:

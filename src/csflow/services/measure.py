@@ -44,18 +44,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from csflow.errors import StoreError
 from csflow.flow.definition import Definition, Metric
+from csflow.flow.expressions import Expression
 from csflow.flow.nodes import Ago, Condition
 from csflow.flow.types import WORDS
 from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
 from csflow.services.changed import note
 from csflow.services.computing import MILESTONES, ask_plugin
-from csflow.services.plugin_health import NOTHING, as_dict
+from csflow.services.plugin_health import NOTHING, as_dict, of_call
 from csflow.services.views import NEWEST, View, measures, newest, number_names, see, stale
 from csflow.store import as_of
 from csflow.store import tables as t
+from csflow.store.calling import CallError
 from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into, upsert
-from csflow.store.opening import Store
+from csflow.store.opening import Store, blaming
 from csflow.store.prepared import Kept
 from csflow.store.refreshing import refresh, sync_people
 from csflow.store.touching import ADVANCE, MEASURE, claim, touching
@@ -137,11 +139,18 @@ def measure(
         try:
             with store.writing() as connection:
                 _one(connection, view, metric, measuring, full=full or backwards)
+        except CallError as error:
+            outcome.unmeasured.add(metric.name)
+            outcome.failed += of_call(error, metric.name)
+            with store.writing() as connection:
+                _owe(connection, view.book.number("metric", metric.name), str(error))
         except (SQLAlchemyError, sqlite3.Error, StoreError) as error:  # a lost database is told by the next one
             provider = providers.get(metric.uses or "")
             if provider is None or provider.plugin == BUILT_IN:
                 raise
             _fail(outcome, metric, provider, in_one_line(error))  # wrong SQL, or it has closed the connection
+            with store.writing() as connection:
+                _owe(connection, view.book.number("metric", metric.name), in_one_line(error))
         number = view.book.number("metric", metric.name)
         if metric.name in view.moment.stale and metric.name not in outcome.unmeasured:
             last_measures[number] = (now, False)
@@ -151,7 +160,11 @@ def measure(
         view = see(connection, definition, now)
         everyone = _other_unknowns(connection, view) or full or backwards
         for condition in definition.conditions.values():
-            _watch(connection, view, condition, store.kept, everyone=everyone)
+            try:
+                _watch(connection, view, condition, store.kept, everyone=everyone)
+            except CallError as error:
+                outcome.failed += of_call(error, None, place=condition.key)
+                note(connection, UNKNOWNS, "functions")  # the next measure asks everybody
         connection.execute(delete(t.touched).where(t.touched.c.queue == CLAIMED))
         connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
     store.kept.save()
@@ -233,7 +246,8 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
             build = partial(_differing, view, metric, narrow=narrow)
             world = view.world(connection.dialect.name)
             statement = measuring.kept.prepared(connection, world, ["metric", metric.name, narrow], build)
-            statement.run(connection, view.moment)
+            with blaming(connection, statement.text):
+                statement.run(connection, view.moment)
         elif provider is not None and provider.select is not None:
             error = _selected(connection, view, metric, measuring, since)
         elif provider is not None:
@@ -248,8 +262,8 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
     if error is not None and last is None:
         return
     at = view.now
-    if silent or error is not None:  # what was not computed now is still owed to everybody whom it was owed to
-        at, digest = (last.at, last.hash) if last is not None else (view.now, "")
+    if silent or error is not None:  # owed to everybody the next time: who was touched now is not so then
+        at, digest = last.at if last is not None else view.now, ""
     row = {"metric": number, "at": at, "hash": digest, "silent": int(silent), "error": error}
     connection.execute(upsert(connection.dialect.name, t.measured, ("metric",), ("at", "hash", "silent", "error")), row)
 
@@ -257,6 +271,11 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
 @cache
 def _last_measured() -> Select[Any]:
     return select(t.measured).where(t.measured.c.metric == bindparam("number"))
+
+
+def _owe(connection: Connection, number: int, error: str) -> None:
+    """What was not computed is owed to everybody the next time: who was touched now is not so then."""
+    connection.execute(update(t.measured).where(t.measured.c.metric == number).values(hash="", error=error))
 
 
 def _fail(outcome: Measured, metric: Metric, provider: Provider, error: str) -> None:
@@ -510,11 +529,14 @@ def _watch(connection: Connection, view: View, condition: Condition, kept: Kept,
     kind = condition.subject
     number = view.book.number("condition", condition.key)
     known = select(literal(1)).where(t.span.c.condition == number).limit(1)
-    told = kind in ("customer", "contract", "contact") and not view.moment.stale and not _fresh(condition.node)
+    told = kind in ("customer", "contract", "contact") and not view.moment.stale
+    told = told and not Expression("", condition.node).timed  # by what gets old, or by a new rate
     narrow = told and not everyone and connection.execute(known).first() is not None
     build = partial(_watching, view, condition, connection, narrow=narrow)
     world = view.world(connection.dialect.name)
-    kept.prepared(connection, world, ["condition", condition.key, narrow], build).run(connection, view.moment)
+    statement = kept.prepared(connection, world, ["condition", condition.key, narrow], build)
+    with blaming(connection, statement.text):
+        statement.run(connection, view.moment)
 
 
 def _watching(view: View, condition: Condition, connection: Connection, *, narrow: bool) -> Executable:
@@ -546,7 +568,3 @@ def _watching(view: View, condition: Condition, connection: Connection, *, narro
         index_elements=["condition", "subject"],
         set_={name: excluded[name] for name in ("truth", "since", "false_until", "first_true")},
     )
-
-
-def _fresh(node: Any) -> bool:
-    return any(getattr(part, "fact", None) is not None and part.fact.fresh is not None for part in node.walk())

@@ -9,9 +9,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from csflow.hookspecs import Failure
 from csflow.store import tables as t
+from csflow.store.calling import CallError
 from csflow.values import Instant
 
 NOTHING = "nothing provides it"  # of a ``uses:``
+FUNCTIONS = "csflow_functions"
 
 
 def told_once(broken: Sequence[Failure], failed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -62,3 +64,14 @@ def from_dict(told: dict[str, Any]) -> Failure:
 def as_dict(failure: Failure) -> dict[str, Any]:
     """A failure as the JSON of a measure or pass tells it."""
     return {"plugin": failure.plugin, "hook": failure.hook, "metric": failure.name, "error": failure.reason}
+
+
+def of_pass(plugins: Iterable[dict[str, str]]) -> list[Failure]:
+    """The failures that a pass tells under ``plugins``."""
+    return [Failure(one["plugin"], one["hook"], one["error"]) for one in plugins]
+
+
+def of_call(error: CallError, metric: str | None, place: str | None = None) -> list[dict[str, Any]]:
+    """What a measure tells of functions that failed in SQL: in a metric, or asked in ``place``."""
+    asked = "" if place is None else f"; asked in {place}"
+    return [as_dict(Failure(plugin, FUNCTIONS, line + asked, metric)) for plugin, line in error.lines()]

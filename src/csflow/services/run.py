@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from csflow.flow.definition import Definition
 from csflow.hookspecs import Provider
-from csflow.services.advance import Outcome, Request, Session, advance_alone, refuse_backwards
+from csflow.services.advance import Outcome, Request, advance_alone, refuse_backwards
 from csflow.services.measure import Measured, measure
+from csflow.services.session import Session
 from csflow.services.work import Tell
 from csflow.store.locking import pass_lock
 from csflow.store.opening import Store

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, select, update
 
 from csflow.flow.machine import FlowMachine
 from csflow.services import triggers
-from csflow.services.advance import said_of
-from csflow.services.asking import Scope, words_waiting
+from csflow.services.asking import Scope
+from csflow.services.waiting import said_of, words_waiting
 from csflow.services.work import Work
 from csflow.store import tables as t
 from csflow.store.names import subject_names

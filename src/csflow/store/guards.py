@@ -34,6 +34,7 @@ from csflow.flow import nodes as n
 from csflow.flow.types import WORDS
 from csflow.store import as_of
 from csflow.store.as_of import AsOf
+from csflow.store.calling import Called
 from csflow.values import DAY_US, Length
 
 if TYPE_CHECKING:
@@ -341,7 +342,8 @@ def _called(tr: Translator, node: n.Call) -> tuple[list[Column], Any]:
             items.append(
                 cast(value, Integer) if name == "date" else cast(value, BigInteger) if name == "time" else value
             )
-    return [item.is_(None) for item in items], node.outside.sql(*items)
+    made = node.outside.sql(*items)
+    return [item.is_(None) for item in items], None if made is None else Called(node.outside, made)
 
 
 def _call(tr: Translator, node: n.Call) -> Column:

@@ -8,14 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    NotSupportedError,
+    ProgrammingError,
+)
 
 from csflow.errors import CsflowError, StoreError
 from csflow.flow.files import CACHE
+from csflow.store.calling import MARK, CallError, call_error, calls_in
 from csflow.store.prepared import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy.engine import ExceptionContext
 
 SCHEMA = "0001"  # the revision this csflow works with: the head of the migrations (a test keeps them equal)
 BUSY_SECONDS = 30
@@ -136,12 +147,18 @@ def database_version(connection: Connection) -> str | None:
 
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
-    """Turn what a database cannot do (not what the code got wrong) into a StoreError of one line."""
+    """Turn what a database cannot do (not what the code got wrong) into a StoreError of one line.
+
+    A statement that calls functions of plugins and fails by itself is a CallError that names them.
+    """
     try:
         yield
     except IntegrityError:
         raise
     except DBAPIError as error:
+        blamed = blame(error)
+        if blamed is not None:
+            raise blamed from error
         if _is_mistake(error):
             raise
         raise StoreError(f"{place_of(url)}: {_reason(error)}") from error
@@ -149,6 +166,35 @@ def translated(url: URL) -> Iterator[None]:
         if _plain(str(error)) is None:
             raise
         raise StoreError(f"{place_of(url)}: {_plain(str(error))}") from error
+
+
+def of_statement(error: BaseException) -> bool:
+    """Whether a statement failed by what it says or by a value that it met; False for a trouble of the database."""
+    if isinstance(error, DBAPIError):
+        own = _is_mistake(error) or isinstance(error, DataError | NotSupportedError)
+        return own and not error.connection_invalidated
+    return isinstance(error, OverflowError)  # a number that the driver cannot hand over
+
+
+def blame(error: DBAPIError) -> CallError | None:
+    """The functions of plugins that failed in a statement; None where it calls none, or the database is to blame."""
+    calls = calls_in(error.statement)
+    return call_error(calls, error) if calls and of_statement(error) else None
+
+
+@contextmanager
+def blaming(connection: Connection, text: str) -> Iterator[None]:
+    """Run a statement of that text inside: CallError when functions of plugins fail in it; the transaction lives on."""
+    if MARK not in text:
+        yield
+        return
+    try:
+        with connection.begin_nested():
+            yield
+    except (DBAPIError, OverflowError) as error:
+        if not of_statement(error):
+            raise
+        raise call_error(calls_in(text), error) from error
 
 
 def _is_mistake(error: DBAPIError) -> bool:
@@ -179,11 +225,14 @@ def engine_of(address: URL) -> Engine:
         raise StoreError(f"csflow works with sqlite:/// and postgresql://, not with {address.get_backend_name()}://")
     if address.get_backend_name() == "postgresql":
         try:
-            return create_engine(address, pool_pre_ping=True)
+            engine = create_engine(address, pool_pre_ping=True)
         except (ModuleNotFoundError, NoSuchModuleError):
             raise StoreError("PostgreSQL needs another package: install csflow[postgres]") from None
+        event.listen(engine, "handle_error", _keep_statement)
+        return engine
     _check_file(address)
     engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "handle_error", _keep_statement)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -214,6 +263,13 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
             f"SQLite cannot work safely in this place (journal {mode}, synchronous {full}, foreign keys {keys}): "
             "put the database on a local disk"
         )
+
+
+def _keep_statement(context: ExceptionContext) -> None:
+    """An error that comes with the rows, not with the first one, does not say of which statement: `blame` must know."""
+    error, execution = context.sqlalchemy_exception, context.execution_context
+    if error is not None and error.statement is None and execution is not None:
+        error.statement = getattr(execution, "statement", None)
 
 
 def _begin_sqlite(connection: Connection) -> None:
