@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, cast, distinct, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, case, cast, distinct, func, or_, select
 from sqlalchemy.types import Double
 
 from csflow.hookspecs import Provider, Window, hookimpl
@@ -46,11 +46,21 @@ def feature_share(window: Window) -> Select[Any]:
     named = [str(name) for name in (wanted if isinstance(wanted, list) else [wanted])]
     among = f.c.core == 1 if wanted == "core" else f.c.key.in_(named)
     size: Any = select(func.count()).select_from(f).where(among)
-    size = size.correlate(t.usage).scalar_subquery()
-    used = func.count(distinct(case((among, u.feature))))
-    joined = t.usage.join(f, f.c.id == u.feature)
-    share = cast(used, Double) / func.nullif(cast(size, Double), 0.0)
-    return select(u.customer, share, func.max(u.day)).select_from(joined).where(_window(window)).group_by(u.customer)
+    used = _used(window)
+    size = size.correlate(used).scalar_subquery()
+    share = cast(func.count(case((among, used.c.feature))), Double) / func.nullif(cast(size, Double), 0.0)
+    joined = used.join(f, f.c.id == used.c.feature)
+    return select(used.c.customer, share, func.max(used.c.day)).select_from(joined).group_by(used.c.customer)
+
+
+def _used(window: Window) -> Subquery:
+    """Each feature that each customer used in the window, once, and on which day the last time."""
+    return (
+        select(u.customer, u.feature, func.max(u.day).label("day"))
+        .where(_window(window))
+        .group_by(u.customer, u.feature)
+        .subquery("used")
+    )
 
 
 def _available(window: Window) -> Select[Any]:
@@ -60,10 +70,10 @@ def _available(window: Window) -> Select[Any]:
     products = select(k.product).where(running, k.product.is_not(None)).correlate(cu)
     open_to = or_(f.c.product.is_(None), f.c.product.in_(products))
     size = select(func.count()).select_from(f).where(open_to).correlate(cu).scalar_subquery()
-    joined = t.usage.join(cu, cu.c.id == u.customer).join(f, f.c.id == u.feature)
-    used = func.count(distinct(case((open_to, u.feature))))
-    share = cast(used, Double) / func.nullif(cast(size, Double), 0.0)
-    return select(cu.c.id, share, func.max(u.day)).select_from(joined).where(_window(window)).group_by(cu.c.id)
+    used = _used(window)
+    joined = used.join(cu, cu.c.id == used.c.customer).join(f, f.c.id == used.c.feature)
+    share = cast(func.count(case((open_to, used.c.feature))), Double) / func.nullif(cast(size, Double), 0.0)
+    return select(cu.c.id, share, func.max(used.c.day)).select_from(joined).group_by(cu.c.id)
 
 
 def session_hours(window: Window) -> Select[Any]:
