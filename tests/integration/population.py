@@ -83,7 +83,7 @@ LATE = Moment(
     ZONE,
     OFFICE,
     log_begin=ZONE.start_of(day("2026-01-15")),
-    unfed=frozenset({"task"}),
+    unfed=frozenset({"activity"}),
 )
 WATCHED = ("usage.depth > 30%", "customer.grade == 'A'", "customer.segment == 'shop'")
 WORDY = {"choice", "text", "person"}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Recipe = tuple[str | int | float | bool | None, ...]  # how a constant follows from a moment: its kind, what it needs
 
 
+IMPORTED = ("contact", "contract", "activity")  # things that imports bring: before the first, nobody knows how many
+
+
 @record
 class Moment:
     """Everything outside the facts that an expression may depend on.
@@ -62,7 +65,8 @@ class Moment:
         and ``logged`` (whether the log of activities reaches back to it); ``rated`` (amount, currency), None without a
         rate; ``begin`` and ``end`` (shift's amount and unit or None, time) of the period; ``turn`` and ``turn_day``
         (unit, many, first month of the year): the number of the current stretch of periods, and its first day's text;
-        ``fresh`` (metric, its number): the number, or -1 (of nothing) while it is stale.
+        ``fresh`` (metric, its number): the number, or -1 (of nothing) while it is stale; ``fed`` (thing): 0 while its
+        import never ran.
         """
         return _CONSTANTS[str(recipe[0])](self, *recipe[1:])
 
@@ -141,6 +145,7 @@ _CONSTANTS: dict[str, Callable[..., int | float | str | None]] = {
     "begin": lambda moment, *what: moment._of_period(0, *what),  # noqa: SLF001
     "end": lambda moment, *what: moment._of_period(1, *what),  # noqa: SLF001
     "fresh": lambda moment, metric, number: -1 if metric in moment.stale else number,
+    "fed": lambda moment, thing: int(thing not in moment.unfed),
     "turn": Moment._turn,  # noqa: SLF001
     "turn_day": Moment._turn_day,  # noqa: SLF001
 }

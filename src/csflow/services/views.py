@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from csflow.flow.definition import Definition, Flow, Metric
 from csflow.flow.expressions import Expression
-from csflow.flow.moments import Moment
+from csflow.flow.moments import IMPORTED, Moment
 from csflow.flow.records import record
 from csflow.flow.types import WORDS, Type
 from csflow.store import tables as t
@@ -47,13 +47,13 @@ class View:
 
     def world(self, *more: str | bool) -> str:
         """The name of all that the statements about this view depend on, but for the moment and ``more``."""
-        unfed, period = self.moment.unfed, self.moment.period is not None
-        found = self._worlds.get((unfed, period, more))
+        period = self.moment.period is not None
+        found = self._worlds.get((period, *more))
         if found is None:
             # A source that speaks for the first time gets a number as well, and no statement reads that.
             numbers = sorted((*name, number) for name, number in self.book.ids.items() if name[0] != "source")
-            found = world_of(self.definition.hash, numbers, sorted(unfed), period, *more)
-            self._worlds[(unfed, period, more)] = found
+            found = world_of(self.definition.hash, numbers, period, *more)
+            self._worlds[(period, *more)] = found
         return found
 
     def anchors(self, flow: Flow) -> dict[str, Expression]:
@@ -189,14 +189,11 @@ def _newest_rates() -> Select[Any]:
     return select(r.currency, r.rate).join(found, (r.currency == found.c.currency) & (r.day == found.c.day))
 
 
-THINGS = {"contact": "contact", "contract": "contract", "activity": "activity"}
-
-
 def _unfed(connection: Connection, definition: Definition) -> frozenset[str]:
     """Things for which the project declares imports and none has ever run."""
     declared: dict[str, set[str]] = {}
     for name, mapping in definition.imports.items():
-        if mapping.get("into") in THINGS:
+        if mapping.get("into") in IMPORTED:
             declared.setdefault(mapping["into"], set()).add(name)
     if not declared:
         return frozenset()
@@ -204,7 +201,7 @@ def _unfed(connection: Connection, definition: Definition) -> frozenset[str]:
     return frozenset(
         kind
         for kind, names in declared.items()
-        if not names & heard and connection.execute(select(getattr(t, THINGS[kind]).c.id).limit(1)).first() is None
+        if not names & heard and connection.execute(select(getattr(t, kind).c.id).limit(1)).first() is None
     )
 
 

@@ -31,6 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from csflow.flow import nodes as n
+from csflow.flow.moments import IMPORTED
 from csflow.flow.types import WORDS
 from csflow.store import as_of
 from csflow.store.as_of import AsOf
@@ -101,15 +102,14 @@ class Translator:
 
     def _total(self, node: n.Aggregate, *, least: bool) -> Column:
         # Each aggregate names the row's id: SQL moves one that reads outer columns only to the enclosing query.
-        if node.thing in self.moment.unfed:
-            return cast(null(), Double)
         inner, statement, _ = self.reader.things(node.thing)
         translator = Translator(inner)
         holds = translator.number_of(node.cond) if node.cond is not None else literal(1, Integer)
         zero, row = literal(0.0, Double), inner.base.c.id
         if node.value is None:
             counted = holds == 1 if least else func.coalesce(holds, 1) == 1
-            return _scalar(inner, statement.add_columns(cast(func.count(case((counted, row))), Double)))
+            many = cast(func.count(case((counted, row))), Double)
+            return self.fed(node.thing, _scalar(inner, statement.add_columns(many)))
         scale = n.scale(node.value)
         grains = _rounded(translator.double(node.value), scale)
         doubtful = _Least(grains, zero) if least else _Greatest(grains, zero)
@@ -117,7 +117,13 @@ class Translator:
         total = func.sum(case(*arms, else_=zero), type_=Double)
         lacking = func.count(case((and_(grains.is_(None), func.coalesce(holds, 1) == 1), row)))
         result = case((lacking > 0, null()), else_=func.coalesce(total, zero) / literal(scale, Double))
-        return _scalar(inner, statement.add_columns(result))
+        return self.fed(node.thing, _scalar(inner, statement.add_columns(result)))
+
+    def fed(self, thing: str, value: Column) -> Column:
+        """A number of things, NULL as long as an import was to bring them and never ran."""
+        if thing not in IMPORTED:
+            return value
+        return case((AsOf(self.moment, ("fed", thing), Integer()) == 1, value))
 
 
 class _Greatest(FunctionElement[Any]):
@@ -374,19 +380,19 @@ def _quarter(tr: Translator, node: n.Quarter) -> Column:
 def _aggregate(tr: Translator, node: n.Aggregate) -> Column:
     if n.ranged(node):
         return tr.total(node)
-    if node.thing in tr.moment.unfed or node.value is None:
+    if node.value is None:
         return cast(null(), Text if node.type.name in WORDS else Double)
     inner, statement, order = tr.reader.things(node.thing)
     translator = Translator(inner)
     holds = translator.number_of(node.cond) if node.cond is not None else literal(1, Integer)
     if node.fn == "average":
         mean = _mean(inner, holds, translator.double(node.value), n.scale(node.value))
-        return _scalar(inner, statement.add_columns(mean))
+        return tr.fed(node.thing, _scalar(inner, statement.add_columns(mean)))
     value = translator.value(node.value)
     if node.fn == "last":
         order = [column.desc() for column in order]
     picked = statement.add_columns(case((holds == 1, value))).where(func.coalesce(holds, 1) == 1)
-    return _scalar(inner, picked.order_by(*order).limit(1))
+    return tr.fed(node.thing, _scalar(inner, picked.order_by(*order).limit(1)))
 
 
 def _mean(inner: Reader, holds: Column, value: Column, scale: float) -> Column:
