@@ -145,6 +145,17 @@ def test_whatever_is_computed_from_a_source_is_known_again_for_all_when_it_speak
     project.full_finds_no_more("2026-04-03")
 
 
+def test_what_came_late_while_a_source_was_silent_counts_when_it_speaks_again(project):
+    project.bring("log", HEAD + "C-1,plan,2026-03-30,60\nC-2,plan,2026-03-30,60\n", "2026-03-30")
+    project.measure("2026-03-30")
+    project.bring("log", HEAD + "C-1,plan,2026-03-20,60\n", "2026-04-01")  # a day that the last measure had looked at
+    assert project.measure("2026-04-01").silent == ["log"]
+    project.bring("log", HEAD + "C-2,plan,2026-04-02,60\n", "2026-04-02")
+    project.measure("2026-04-02")
+    assert project.values("usage.days") == {"C-1": 2, "C-2": 2, "C-3": 0}
+    project.full_finds_no_more("2026-04-02")
+
+
 def test_a_source_that_was_silent_at_the_first_measure_makes_everybody_known_when_it_speaks(project):
     project.bring("log", HEAD + "C-1,plan,2026-03-20,60\n", "2026-03-20")
     assert project.measure("2026-03-31").silent == ["log"]

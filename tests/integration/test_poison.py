@@ -281,3 +281,37 @@ def test_a_function_that_misbehaves_is_unknown_on_both_back_ends(csflow_project,
     assert "plugin failed: bad.py: csflow_functions" in out
     assert others(shop) == EXPECTED
     assert shop.csflow("explain", "C-2", "--as-of", "2026-01-05")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "reasons"),
+    [
+        (  # for ten beds, which C-2 has
+            "func.abs(cast(n - 10, BigInteger) - BIG - 1)",
+            ("OperationalError: integer overflow", "NumericValueOutOfRange: bigint out of range"),
+        ),
+        (
+            "func.no_such_function(n)",
+            ("no such function: no_such_function", "UndefinedFunction: function no_such_function("),
+        ),
+        ("cast(n, BigInteger) * literal(2 ** 70, BigInteger)", ("OverflowError: ", "NumericValueOutOfRange: ")),
+        ("func.max(n)", ("misuse of aggregate", "GroupingError: ")),
+    ],
+    ids=["fails for one row", "calls what is not there", "a number too large", "an aggregate"],
+)
+def test_a_function_that_the_database_cannot_compute_is_unknown_and_named(csflow_project, database, sql, reasons):
+    bad = (
+        "from sqlalchemy import BigInteger, cast, func, literal\nfrom csflow.hookspecs import Function, hookimpl\n\n"
+        "BIG = 9223372036854775807\n\n@hookimpl\ndef csflow_functions():\n"
+        f"    return {{'odd': Function(('number',), 'number', lambda n: n, lambda n: {sql})}}\n"
+    )
+    shop = shop_with(csflow_project, database, bad, way=", odd: odd(customer.beds) < 0")
+    for verb in ("run", "advance"):
+        code, out, err = shop.csflow(verb, "--as-of", "2026-01-05")
+        assert (code, err, out.count("plugin failed")) == (1, "", 1)
+        (line,) = [line for line in out.splitlines() if "plugin failed" in line]
+        assert line.startswith("  plugin failed: bad.py: csflow_functions: odd: ")
+        assert reasons[not database.startswith("sqlite")] in line
+        assert line.endswith("; asked in lifecycle.stages.start.transitions.odd.0")
+    assert others(shop) == EXPECTED
+    assert shop.csflow("doctor", "--as-of", "2026-01-05")[1].count("bad.py (csflow_functions): odd: ") == 1

@@ -7,8 +7,7 @@ killed leaves each customer at the border of a hop, and the next pass goes on fr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -165,11 +164,10 @@ class _Pass:
             if request.subjects:
                 self.customers = customer_ids(connection, request.subjects)
             everyone = request.full or last is None or changed or request.now < last
-            with self._going_on("assign"):
-                assigning.fill_at_start(
-                    connection, view, self.session.kept,
-                    actor=request.actor, customers=self.customers, everyone=everyone,
-                )  # fmt: skip
+            assigning.fill_at_start(
+                connection, view, self.session.kept,
+                actor=request.actor, customers=self.customers, everyone=everyone,
+            )  # fmt: skip
             row = {
                 "verb": "pass",
                 "as_of": request.now,
@@ -183,9 +181,7 @@ class _Pass:
                 migrated = select(func.count()).select_from(t.history).where(*mine)
                 self.outcome.counts["migrated"] = connection.execute(migrated).scalar_one()
         for start in range(0, len(late), CHUNK):
-            with self._going_on("deadlines"), self.session.chunk() as connection:
-                work = self._work(connection, view)
-                redate(work, late[start : start + CHUNK])
+            self._redate(view, late[start : start + CHUNK])
         return everyone
 
     def _end(self) -> None:
@@ -228,16 +224,20 @@ class _Pass:
                 touch(connection, row.kind, [row.subject], queues=(ADVANCE,))
             connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
 
-    @contextmanager
-    def _going_on(self, place: str) -> Iterator[None]:
-        """Go on without what is done inside when a function of a plugin fails in it; other mistakes pass through."""
+    def _redate(self, view: View, late: list[int]) -> None:
+        """Give cases the due times that a changed definition says, but for those whose dates a function fails in."""
         try:
-            yield
+            with self.session.chunk() as connection:
+                redate(self._work(connection, view), late)
         except (CallError, DBAPIError) as error:
             found = error if isinstance(error, CallError) else blame(error)
             if found is None:
                 raise
-            self.broken.setdefault((place, ()), (found, place))
+            if len(late) == 1:
+                self.broken["deadlines", ()] = (found, "deadlines")
+                return
+            for case in late:
+                self._redate(view, [case])
 
     # a hop
 
@@ -258,8 +258,7 @@ class _Pass:
             rules = [hit for hit in hits if hit.owner not in talking or hit.kind in ("opening", "rearm")]
             if self.request.limit is None:
                 known = (self.session.chunk, view, self.session.kept)
-                with self._going_on("assign"):
-                    assigning.fill_for_openings(*known, actor=self.request.actor, hits=rules)
+                assigning.fill_for_openings(*known, actor=self.request.actor, hits=rules)
             wrote = self._write(view, rules) or wrote
             wrote = self._hear(view, words, scope) or wrote
             if asker.border is None:

@@ -41,7 +41,6 @@ from csflow.store import tables as t
 from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into, listed
 from csflow.store.names import name_id
-from csflow.store.opening import blaming
 from csflow.store.prepared import Kept
 from csflow.store.touching import ADVANCE
 from csflow.values import minor_digits
@@ -196,9 +195,7 @@ def _asking(connection: Connection, view: View, kept: Kept, customers: Sequence[
     world = view.world(connection.dialect.name)
 
     def rows(key: tuple[Any, ...], build: Callable[[], Executable]) -> Iterable[Any]:
-        prepared = kept.prepared(connection, world, key, build)
-        with blaming(connection, prepared.text):
-            return prepared.ask(connection, view.moment, **values)
+        return kept.prepared(connection, world, key, build).ask(connection, view.moment, **values)
 
     return rows
 
