@@ -204,6 +204,69 @@ def test_ended_cases_cannot_go_on_beside_another_of_the_same_subject(begun):
     assert [project.stage("C-1", number=number) for number in (1, 2)] == ["lost", "trial"]
 
 
+ENDS = """
+flow: lifecycle
+opens: contract.id is known
+stages:
+  begun: {transitions: {live: {trigger: go}, trial: {trigger: leave}}}
+  trial: neutral
+  live: {transitions: {gone: {trigger: leave}}}
+  gone: bad
+"""
+
+
+def test_cases_in_a_stage_that_becomes_an_end_are_ended_as_of_then_and_leave_nothing_to_do(begun):
+    project = begun(ENDED)
+    outcome = changed(project, ENDS, "2026-03-04")
+    case = project.case("C-1")
+    assert (case["stage"], case["end"], case["ended_at"]) == ("trial", "neutral", "2026-03-04 23:59")
+    assert [one["outcome"] for one in case["tasks"]] == ["not_applicable"]
+    assert case["deadlines"] == []
+    assert outcome.counts["migrated"] == 3
+    assert told(project)[-1] == ("2026-03-04", "migrated", "trial")
+    project.clock.set("2026-04-30")
+    assert project.advance().counts.get("missed", 0) == 0
+
+
+def test_cases_in_an_end_that_is_none_any_more_are_open_again_and_go_on(begun):
+    project = begun(ENDED)
+    project.clock.set("2026-03-05")
+    project.advance()
+    goes_on = ENDED.replace(
+        "  gone: bad\n", "  gone: {transitions: {over: since(contract.starts_on) >= days(5)}}\n  over: bad\n"
+    )
+    changed(project, goes_on, "2026-03-06")
+    case = project.case("C-1")
+    assert (case["stage"], case["end"], case["ended_at"]) == ("gone", None, None)
+    project.clock.set("2026-03-07")
+    project.advance()
+    case = project.case("C-1")
+    assert (case["stage"], case["end"], case["ended_at"]) == ("over", "bad", "2026-03-07 23:59")
+
+
+def test_an_end_of_another_kind_ended_when_it_did(begun):
+    project = begun(ENDED)
+    project.clock.set("2026-03-05")
+    project.advance()
+    changed(project, ENDED.replace("gone: bad", "gone: neutral"), "2026-03-06")
+    case = project.case("C-1")
+    assert (case["stage"], case["end"], case["ended_at"]) == ("gone", "neutral", "2026-03-05 23:59")
+
+
+def test_an_end_that_is_none_any_more_is_refused_where_another_case_of_the_subject_is_open(begun):
+    twice = ENDED.replace("opens: contract.id is known", "opens: {trigger: again}")
+    twice = twice.replace("gone: since(contract.starts_on) >= days(3)", "gone: {trigger: leave}")
+    project = begun(twice)
+    for on, word in (("2026-03-02", "again"), ("2026-03-04", "leave"), ("2026-03-06", "again")):
+        project.clock.set(on)
+        project.book.trigger("C-1", word)
+        project.advance()
+    said = r"'gone' of flow 'lifecycle' is an end no longer, and 1 case that ended in it cannot go on beside another"
+    with pytest.raises(DefinitionError, match=said):
+        changed(project, twice.replace("gone: bad", "gone: {transitions: {trial: {trigger: again}}}"), "2026-03-07")
+    assert [project.case("C-1", number=number)["end"] for number in (1, 2)] == ["bad", None]
+
+
 def test_a_changed_due_time_moves_deadlines_not_yet_judged(begun):
     project = begun()
     later = FIRST.replace("10 days after clock", "20 days after clock")

@@ -44,14 +44,14 @@ def adopt(connection: Connection, view: View, request: Any) -> bool:
         for flow, stage, number in occupied
         if _place_of(definition, flow, stage) is None
     ]
-    gone = ((f, s) for f, s, _ in occupied if not homeless and s not in definition.flows[f].stages)
-    homeless += [Problem("", 0, 0, told) for f, s in gone if (told := _in_the_way(connection, definition, f, s))]
+    there_now = [(f, s) for f, s, _ in occupied] if not homeless else []
+    homeless += [Problem("", 0, 0, told) for f, s in there_now if (told := _in_the_way(connection, definition, f, s))]
     if homeless:
         raise DefinitionError(homeless)
     for flow, stage, _ in occupied:
         target = _place_of(definition, flow, stage)
-        if target is not None and target != stage:
-            _rename(connection, view, request, definition.flows[flow], stage, target)
+        if target is not None:
+            _carry(connection, view, request, definition.flows[flow], stage, target)
     connection.execute(update(t.case).where(t.case.c.definition != definition.hash).values(definition=definition.hash))
     return True
 
@@ -140,10 +140,17 @@ def _homeless(definition: Definition, flow: str, stage: str, number: int) -> str
     return f"stage '{stage}' of flow '{flow}' is gone, but has {cases}: write renamed_from: or migrate:"
 
 
-def _rename(connection: Connection, view: View, request: Any, flow: Flow, old: str, new: str) -> None:
-    """Put the cases into the stage's new name, with an entry in each history."""
-    c = t.case.c
-    mine = (c.flow == flow.name, c.stage == old)
+def _carry(connection: Connection, view: View, request: Any, flow: Flow, old: str, new: str) -> None:
+    """Put the cases into the stage's new name, with an entry in each history.
+
+    In a stage that keeps its name, only those are meant that it now ends otherwise, or no longer.
+    """
+    c, end = t.case.c, flow.stages[new].end
+    mine = [c.flow == flow.name, c.stage == old]
+    if old == new:
+        mine.append(c.ended.is_distinct_from(end))
+        if connection.execute(select(c.id).where(*mine).limit(1)).first() is None:
+            return
     entry = select(
         c.id, c.seq + 1, literal("migrated"), literal(view.now, t.history.c.at.type),
         literal(request.recorded, t.history.c.recorded.type), literal(request.actor),
@@ -151,7 +158,6 @@ def _rename(connection: Connection, view: View, request: Any, flow: Flow, old: s
     ).where(*mine)  # fmt: skip
     names = ["case", "seq", "kind", "at", "recorded", "actor", "definition", "source", "target", "place", "because"]
     connection.execute(insert(t.history).from_select(names, entry))
-    end = flow.stages[new].end
     if end is not None:
         _leave_nothing_open(connection, select(c.id).where(*mine, c.ended.is_(None)), view.now)
     ended_at = null() if end is None else case((c.ended.is_(None), view.now), else_=c.ended_at)
@@ -174,7 +180,7 @@ def _leave_nothing_open(connection: Connection, cases: Select[Any], now: Instant
 
 
 def _in_the_way(connection: Connection, definition: Definition, flow: str, stage: str) -> str | None:
-    """Why ended cases of a stage that is gone cannot go on where it leads to; None where they can."""
+    """Why ended cases of a stage that is gone, or no end now, cannot go on where it leads to; None where they can."""
     target = _place_of(definition, flow, stage)
     if target is None or definition.flows[flow].stages[target].end is not None:
         return None
@@ -185,7 +191,13 @@ def _in_the_way(connection: Connection, definition: Definition, flow: str, stage
     number = connection.execute(select(func.count()).select_from(t.case).where(*mine, rival)).scalar_one()
     if not number:
         return None
+    many = counted(number, "case")
+    if target == stage:
+        return (
+            f"stage '{stage}' of flow '{flow}' is an end no longer, and {many} that ended in it cannot go on beside "
+            "another of the same subject: let it end, or give it another name and write migrate: to a stage that ends"
+        )
     return (
-        f"stage '{stage}' of flow '{flow}' is gone, and {counted(number, 'case')} that ended in it cannot go on in "
+        f"stage '{stage}' of flow '{flow}' is gone, and {many} that ended in it cannot go on in "
         f"'{target}' beside another of the same subject: write migrate: to a stage that ends"
     )
