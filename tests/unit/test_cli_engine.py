@@ -165,6 +165,16 @@ def test_a_pass_before_the_last_one_is_refused_but_as_a_dry_run(project: Path) -
     assert csflow("--project", project, "advance", "--as-of", "2026-02-09", "--dry-run").exit_code == 0
 
 
+def test_a_pass_of_a_moment_to_come_is_refused_unless_it_is_meant(project: Path) -> None:
+    for verb in ("measure", "advance", "run"):
+        refused = csflow("--project", project, verb, "--as-of", "2999-12-31")
+        assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+        assert "--as-of 2999-12-31 is to come" in refused.stderr
+    assert csflow("--project", project, "run", "--as-of", "2999-12-31", "--dry-run").exit_code == 0
+    assert csflow("--project", project, "run", "--as-of", "2026-01-06").exit_code == 0  # nothing was written in 2999
+    assert csflow("--project", project, "run", "--as-of", "2999-12-31", "--ahead").exit_code == 0
+
+
 def test_the_detailed_exit_code_tells_change_from_none(project: Path) -> None:
     words = ("--project", project, "run", "--as-of", "2026-01-10", "--detailed-exitcode")
     assert [csflow(*words).exit_code, csflow(*words).exit_code] == [5, 0]

@@ -43,6 +43,9 @@ def pass_options(function: F) -> F:
         click.option("--full", is_flag=True, help="Ask everything of everybody, not only where something changed."),
         click.option("--dry-run", is_flag=True, help="Do everything, say what came of it, and take it back."),
         click.option(
+            "--ahead", is_flag=True, help="Write although --as-of is to come: what lies before it is over then."
+        ),
+        click.option(
             "--wait",
             metavar="10m",
             default="10m",
@@ -145,8 +148,14 @@ def _request(app: Csflow, said: dict[str, Any]) -> Request:
     if flow is not None and flow not in flows:
         near = get_close_matches(flow, flows, n=1)
         raise UsageError(f"no flow '{flow}'{f': did you mean {near[0]}?' if near else ''}")
+    at = instant_of(said["as_of"], app.zone)
+    if app.zone.day_of(at) > app.zone.day_of(now()) and not (said["dry_run"] or said["ahead"]):
+        raise UsageError(
+            f"--as-of {said['as_of']} is to come, and after a pass there none can be written before it:"
+            " look with --dry-run, or say --ahead if you mean it"
+        )
     return Request(
-        instant_of(said["as_of"], app.zone), said["actor"], now(), tuple(said.get("subjects") or ()), flow,
+        at, said["actor"], now(), tuple(said.get("subjects") or ()), flow,
         said["dry_run"], said["full"], said.get("limit"), bool(said.get("catch_up")), wait_of(said),
     )  # fmt: skip
 
