@@ -25,6 +25,17 @@ metrics:
     subject: book
     value: count(contract, contract.ends_on in period and contract.renewed) / count(contract, contract.ends_on in period)
 """
+RENEWAL = """
+flow: renewal
+label: Renewal
+subject: contract
+opens: contract.starts_on is known
+clock: contract.starts_on
+responsible: csm
+stages:
+  offer: {label: Offer, deadline: 1 month after clock, transitions: {won: {trigger: signed}}}
+  won: good
+"""
 VOID = {"meta", "link", "br"}
 
 
@@ -66,6 +77,18 @@ def busy(three):
 def sized(database, tmp_path):
     """The shop with bands, a score and a rate of the book."""
     opened = Shop(database, tmp_path / "sized", FILES | {"metrics.yaml": METRICS})
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def renewing(database, tmp_path):
+    """The shop with a flow of contracts: C-1's and C-3's cases, in both flows, overdue since 1 February."""
+    opened = Shop(database, tmp_path / "renewing", FILES | {"renewal.yaml": RENEWAL})
+    for key in ("C-1", "C-3"):
+        opened.customer(key)
+    opened.run("2026-01-05")
+    opened.run("2026-02-03")
     yield opened
     opened.close()
 
@@ -112,6 +135,13 @@ def test_overdue_lines_stand_with_who_is_responsible_and_how_late_they_are(busy)
         ("care/C-3/1", "C-3", "2026-02-01", 4),
     ]
     assert {line.label["zh"] for line in late} == {"开始"}
+
+
+def test_a_case_of_a_contract_is_named_as_every_other_command_names_it(renewing):
+    [person] = seen(renewing).people
+    cases = {line.case for line in person.lines}
+    assert cases == {"care/C-1/1", "care/C-3/1", "renewal/C-1/K/1", "renewal/C-3/K/1"}
+    assert cases <= set(renewing.explain_all("2026-02-05"))
 
 
 def test_a_deadline_is_with_the_person_it_was_missed_by(busy):

@@ -18,7 +18,7 @@ from csflow.services.book import Asked, book
 from csflow.services.deadlines import spec_of
 from csflow.services.messages import effects_of
 from csflow.store import tables as t
-from csflow.store.names import ids
+from csflow.store.names import ids, subject_names
 from csflow.store.touching import last_pass
 from csflow.values import DAY_US, Instant, Zone, day_text
 
@@ -298,7 +298,9 @@ class _Asker:
     def people(self) -> list[Person]:
         """Who has something overdue, and what; the busiest first."""
         by_person: dict[str, list[Late]] = defaultdict(list)
-        for row in self._late():
+        rows = self._late()
+        subjects = self._subjects(rows)
+        for row in rows:
             flow = self.definition.flows.get(row.flow)
             role = row.role
             if row.person is None and flow is not None and row.stage in flow.stages and role == row.what:
@@ -306,7 +308,7 @@ class _Asker:
             customer = self.keys.get(row.customer, "")
             by_person[row.person or role or ""].append(
                 Late(
-                    f"{row.flow}/{customer}/{row.number}", customer, row.flow, row.stage, row.what,
+                    f"{row.flow}/{subjects[row.flow, row.subject]}/{row.number}", customer, row.flow, row.stage, row.what,
                     _label(flow, row.what) if flow is not None else {},
                     self.zone.text(row.due)[:10] if row.due is not None else "",
                     max(0, (self.now - row.due) // DAY_US) if row.due is not None else 0,
@@ -319,6 +321,18 @@ class _Asker:
 
         found = [Person(name, label(name), len(late), tuple(late[:LINES])) for name, late in by_person.items()]
         return sorted(found, key=lambda person: (-person.number, person.name))
+
+    def _subjects(self, rows: Iterable[Any]) -> dict[tuple[str, int], str]:
+        """(flow, subject) of cases → the subject's id as it stands in the case's name."""
+        wanted: dict[str, dict[tuple[str, int], None]] = defaultdict(dict)
+        for row in rows:
+            flow = self.definition.flows.get(row.flow)
+            wanted[flow.subject if flow is not None else "customer"][row.flow, row.subject] = None
+        found: dict[tuple[str, int], str] = {}
+        for kind, pairs in wanted.items():
+            named = subject_names(self.connection, kind, (subject for _, subject in pairs))
+            found |= {pair: named.get(pair[1], "") for pair in pairs}
+        return found
 
     def bands(self) -> list[Bands]:
         """Customers by each of their metrics that sorts them into bands: those of scores first."""
