@@ -88,6 +88,26 @@ def test_each_file_is_one_object_a_line(csflow):
     assert [(json.loads(line)["name"], json.loads(line)["new"]) for line in lines] == [("firms", 1), ("contract", 1)]
 
 
+def test_a_data_file_of_a_folder_that_nothing_claims_is_named_with_what_could_be_meant(csflow):
+    folder = csflow.folder / "data"
+    (folder / "more").mkdir(parents=True)
+    (folder / "customers.csv").write_text("id,name\n1,Ann\n")
+    for name in ("contrats.csv", "Usage.jsonl", "zzzz.csv", "read.me", "customers.csv.rejects.csv", ".hidden.csv"):
+        (folder / name).write_text("x\n")
+    assert csflow("import", "data").stdout.splitlines() == [
+        "customers.csv → customer: 1 read, 1 new, 0 changed, 0 unchanged, 0 rejected, 0 suspicious",
+        "Usage.jsonl: not imported (did you mean usage.jsonl?)",
+        "contrats.csv: not imported (did you mean contracts.csv?)",
+        "zzzz.csv: not imported (no import or kind is called so)",
+    ]
+    told = json.loads(csflow("import", "data", "--format", "json").stdout)
+    assert told["not_imported"] == ["Usage.jsonl", "contrats.csv", "zzzz.csv"]
+    lines = csflow("import", "data", "--format", "jsonl")
+    assert (lines.stdout.count("\n"), lines.stderr.count("not imported")) == (1, 3)
+    (folder / "customers.csv").unlink()
+    assert "contrats.csv: not imported (did you mean contracts.csv?)" in csflow("import", "data", code=2).stderr
+
+
 def test_what_a_complete_file_lacks_is_counted_as_closed(csflow):
     rows = "".join(f"K{n},1,2024-01-01\n" for n in range(40))
     (csflow.folder / "firms.csv").write_text("number;firm;kind;note\n1;Ann;S;x\n")

@@ -11,6 +11,7 @@ from csflow.cli.options import as_of_option, format_option, instant_of, now, pri
 from csflow.errors import UsageError
 
 if TYPE_CHECKING:
+    from csflow.app import Csflow
     from csflow.cli import Here
     from csflow.services.importing import Summary
 
@@ -54,18 +55,17 @@ def import_(
     The same file twice changes nothing. Rows that cannot be used are written beside the file with line, column and
     reason; the exit code is then 1. Mend that file and import it under the same NAME, or mend the source.
     """
-    from csflow.services.importing import files_of, import_file  # noqa: PLC0415  # SQLAlchemy comes with it
+    from csflow.services.importing import import_file  # noqa: PLC0415  # SQLAlchemy comes with it
     from csflow.services.importing_plugins import by_plugin  # noqa: PLC0415
 
     app = here.open()
     definition, recorded = app.definition, now()
     moment = instant_of(as_of, app.zone)
     read = file is None and by_plugin(definition, what) is not None
-    files = [(what, file or Path(what))] if file is not None or read else files_of(definition, Path(what))
-    if file is None and not read and (complete or rejects):
+    folder = None if file is not None or read else Path(what)
+    if folder is not None and (complete or rejects):
         raise UsageError("--complete and --rejects are for one file: csflow import NAME FILE")
-    if not files:
-        raise UsageError(f"{what}: no file here is called like an import or a kind (customers.csv, usage.jsonl …)")
+    files, over = _of_folder(app, folder) if folder is not None else ([(what, file or Path(what))], {})
     summaries: list[Summary] = []
     for name, path in files:
         with progress(path.name) as show:
@@ -82,8 +82,33 @@ def import_(
         elif output == "jsonl":
             print_json(summary.as_dict())
     if output == "json":
-        print_json({"dry_run": dry_run, "files": [summary.as_dict() for summary in summaries]})
+        files_told = [summary.as_dict() for summary in summaries]
+        print_json({"dry_run": dry_run, "files": files_told, "not_imported": list(over)})
+    for line in _passed_over(over) if output != "json" else ():
+        click.echo(line, err=output == "jsonl")  # JSON lines are one object for each file that came in
     return 1 if any(summary.rejected for summary in summaries) else 0
+
+
+def _of_folder(app: Csflow, folder: Path) -> tuple[list[tuple[str, Path]], dict[str, str | None]]:
+    """The files of a folder by import or kind, and those that nothing claims. UsageError where it holds none."""
+    from csflow.services.importing import files_of, passed_over  # noqa: PLC0415  # SQLAlchemy comes with it
+
+    files = files_of(app.definition, folder)
+    over = passed_over(app.definition, folder, files)
+    if not files:
+        named = "".join(f"; {line}" for line in _passed_over(over))
+        raise UsageError(
+            f"{folder}: no file here is called like an import or a kind (customers.csv, usage.jsonl …){named}"
+        )
+    return files, over
+
+
+def _passed_over(over: dict[str, str | None]) -> list[str]:
+    """A line for each data file of a folder that nothing claims."""
+    return [
+        f"{name}: not imported ({f'did you mean {near}?' if near else 'no import or kind is called so'})"
+        for name, near in over.items()
+    ]
 
 
 def _tell(summary: Summary) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -124,9 +125,7 @@ def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
             for path in sorted(folder.glob(pattern)):
                 if not path.name.endswith(".rejects.csv"):
                     chosen.setdefault(path, name)
-    names = (
-        {one: one for one in definition.imports} | {plural(kind): kind for kind in KINDS} | {one: one for one in KINDS}
-    )
+    names = _names(definition)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in ENDINGS and path.stem in names:
             chosen.setdefault(path, path.stem if path.stem in definition.imports else names[path.stem])
@@ -137,6 +136,28 @@ def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
         return order[find_mapping(definition, item[1]).kind.name], places.get(item[1], len(places)), str(item[0])
 
     return [(name, path) for path, name in sorted(chosen.items(), key=rank)]
+
+
+def passed_over(definition: Definition, folder: Path, files: list[tuple[str, Path]]) -> dict[str, str | None]:
+    """Data files of a folder that nothing claims (``files``: what `files_of` found) → the name one could have meant.
+
+    Rejects files are none: they are mended and imported by name.
+    """
+    claimed = {path for _, path in files}
+    names = _names(definition)
+    found: dict[str, str | None] = {}
+    for path in sorted(folder.iterdir()):
+        data = path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith(".")
+        if data and path not in claimed and not path.name.endswith(".rejects.csv"):
+            near = get_close_matches(path.stem.lower(), names, 1)
+            found[path.name] = f"{near[0]}{path.suffix}" if near else None
+    return found
+
+
+def _names(definition: Definition) -> dict[str, str]:
+    """What a file may be called like → the import or kind it belongs to; the names people prefer stand first."""
+    own = {one: one for one in definition.imports}
+    return own | {plural(kind): kind for kind in KINDS} | {one: one for one in KINDS}
 
 
 class _Work:
