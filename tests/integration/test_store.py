@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from csflow.errors import LockedError, StoreError
 from csflow.store.locking import pass_lock
@@ -149,6 +150,18 @@ def test_an_older_database_waits_for_db_upgrade(store, database):
     _set_version(store, "0000")
     with pytest.raises(StoreError, match="csflow db upgrade"):
         open_store(database, project=None)
+
+
+def test_a_table_that_somebody_took_away_is_one_line_and_any_other_is_a_mistake_of_the_code(store):
+    with store.writing() as connection:
+        connection.execute(text("drop table task"))
+    lacks = "the database lacks table task: restore a copy; csflow doctor says what else it lacks"
+    with pytest.raises(StoreError, match=lacks), store.reading() as connection:
+        connection.execute(text("select * from task"))
+    with pytest.raises(StoreError, match=lacks), store.writing() as connection:
+        connection.execute(text("delete from task where id = :id"), [{"id": 1}, {"id": 2}])
+    with pytest.raises(DBAPIError), store.reading() as connection:
+        connection.execute(text("select * from nothing_of_ours"))
 
 
 def test_a_full_disk_is_one_line_and_writes_nothing(tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +208,22 @@ def test_a_plugin_that_cannot_be_imported_is_one_line(project: Path) -> None:
 def test_a_population_beside_a_project_is_no_plugin(project: Path) -> None:
     (project / "population.py").write_text("raise RuntimeError('read by the demo alone')\n", "utf-8")
     assert csflow("--project", project, "measure").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("task", ("status",)), ("history", ("status",)), ("outbox", ("run",)), ("usage", ("run",)),
+        ("meta", ("run",)), ("history", ("history", "C-1")), ("milestone", ("explain", "C-1")),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_gone_is_one_line(project: Path, table: str, words: tuple[str, ...]) -> None:
+    assert csflow("--project", project, "run").exit_code == 0
+    with closing(sqlite3.connect(project / "csflow.db")) as database:
+        database.execute(f"drop table {table}")
+    done = csflow("--project", project, *words)
+    assert (done.exit_code, done.stderr.count("\n")) == (6, 1), done.output
+    assert f"csflow.db: the database lacks table {table}: restore a copy" in done.stderr
 
 
 def test_another_pass_is_not_waited_for_when_told_so(project: Path) -> None:

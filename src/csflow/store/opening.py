@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from csflow.errors import CsflowError, StoreError
 from csflow.flow.files import CACHE
 from csflow.store.calling import MARK, CallError, call_error, calls_in
 from csflow.store.prepared import Kept
+from csflow.store.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,7 @@ BUSY_SECONDS = 30
 PAGES_KIB = 32_768  # SQLite's page cache: enough for the inner pages of the indexes of a million rows
 BEGIN = "csflow_begin"  # execution option: which BEGIN a SQLite transaction starts with
 MIGRATION_LOCK = 0x63736601  # PostgreSQL advisory lock of whoever creates or upgrades the tables
+NO_TABLE = re.compile(r'no such table: (?:main\.)?(\w+)|relation "(\w+)" does not exist')
 
 
 class Store:
@@ -159,13 +162,15 @@ def translated(url: URL) -> Iterator[None]:
         blamed = blame(error)
         if blamed is not None:
             raise blamed from error
-        if _is_mistake(error):
+        reason = _lacking(error.orig) or (None if _is_mistake(error) else _reason(error))
+        if reason is None:
             raise
-        raise StoreError(f"{place_of(url)}: {_reason(error)}") from error
+        raise StoreError(f"{place_of(url)}: {reason}") from error
     except sqlite3.OperationalError as error:  # from the driver itself, in bulk statements
-        if _plain(str(error)) is None:
+        reason = _lacking(error) or _plain(str(error))
+        if reason is None:
             raise
-        raise StoreError(f"{place_of(url)}: {_plain(str(error))}") from error
+        raise StoreError(f"{place_of(url)}: {reason}") from error
 
 
 def of_statement(error: BaseException) -> bool:
@@ -312,6 +317,15 @@ def place_of(url: URL) -> str:
 
 def _says_no_such_table(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "42P01" or "no such table" in str(error.orig)
+
+
+def _lacking(error: BaseException | None) -> str | None:
+    """What a statement says of a table of csflow's that somebody took away; None where it is not that."""
+    found = NO_TABLE.search(str(error))
+    name = found[1] or found[2] if found else None
+    if name not in metadata.tables:
+        return None
+    return f"the database lacks table {name}: restore a copy; csflow doctor says what else it lacks"
 
 
 def _reason(error: DBAPIError) -> str:
