@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 from shop import FILES, Shop, at
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from csflow.errors import StoreError, UsageError
 from csflow.hookspecs import Section
+from csflow.services.demo import standing
 from csflow.services.page import Count, page_of
 from csflow.services.page_html import html_of, write_page
+from csflow.services.status import status
 from csflow.store import tables as t
 from csflow.values import day
 
@@ -142,6 +144,32 @@ def test_a_case_of_a_contract_is_named_as_every_other_command_names_it(renewing)
     cases = {line.case for line in person.lines}
     assert cases == {"care/C-1/1", "care/C-3/1", "renewal/C-1/K/1", "renewal/C-3/K/1"}
     assert cases <= set(renewing.explain_all("2026-02-05"))
+
+
+def test_a_case_late_with_several_things_is_one_overdue_case_everywhere(busy):
+    with busy.store.writing() as c:  # C-3's deadline was dropped since; its task, due on the 5th, is not done
+        third = select(t.case.c.id).where(t.case.c.customer == busy.id("C-3", c)).scalar_subquery()
+        c.execute(update(t.deadline).where(t.deadline.c.case == third).values(dropped=1))
+    page, found = seen(busy, "2026-02-08"), status(busy.store, busy.definition, at("2026-02-08"))
+    [person] = page.people
+    # C-1's deadline and task, C-3's task
+    assert (person.name, person.cases, person.number) == ("csm", 2, 3)
+    by_page = {line.name: line.overdue.number for flow in page.flows if flow.name == "care" for line in flow.stages}
+    by_status = {stage["name"]: stage["overdue"] for stage in found["flows"][0]["stages"]}
+    lines = standing(busy.store, busy.definition, at("2026-02-08"))
+    by_demo = {line.stage: line.overdue for line in lines if line.flow == "care"}
+    assert by_page == by_status == by_demo == {"start": 2, "grown": 0, "asleep": 0, "ending": 0, "lost": 0}
+    text = html_of(page, "en")
+    assert "<dt>Overdue cases</dt><dd>2</dd>" in text
+    assert "Success manager · 3 deadlines and tasks past due" in text
+
+
+def test_a_task_left_open_in_a_case_that_ended_makes_nobody_overdue(busy):
+    with busy.store.writing() as c:
+        c.execute(update(t.case).where(t.case.c.customer == busy.id("C-3", c)).values(ended=at("2026-02-07")))
+    [person] = seen(busy, "2026-02-08").people
+    assert {line.case for line in person.lines} == {"care/C-1/1"}
+    assert sum(line.overdue for line in standing(busy.store, busy.definition, at("2026-02-08"))) == 1
 
 
 def test_a_deadline_is_with_the_person_it_was_missed_by(busy):

@@ -76,7 +76,7 @@ def _summary(app: Csflow, lived: Lived) -> None:
     from csflow.services.demo import standing  # noqa: PLC0415  # SQLAlchemy comes with it
 
     until = app.zone.text(lived.until)[:10]
-    counts, lines = lived.counts, standing(app.store, app.definition)
+    counts, lines = lived.counts, standing(app.store, app.definition, lived.until)
     click.echo(
         f"\n{counted(lived.weeks, 'week')} in {counted(lived.passes, 'pass', 'passes')} until {until}: "
         f"{counted(lived.rows, 'row')} imported, "

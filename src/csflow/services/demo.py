@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import case, event, exists, func, literal, select, tuple_
+from sqlalchemy import and_, case, event, func, select, tuple_
 
 from csflow.errors import RefusedError, UsageError
 from csflow.flow.definition import Definition
@@ -32,6 +32,7 @@ from csflow.services.importing import files_of, import_file
 from csflow.services.messages import expressions_of
 from csflow.services.messages_filling import Filling
 from csflow.services.run import run
+from csflow.services.status import overdue_cases
 from csflow.services.tasking import Answer, end_task
 from csflow.store import tables as t
 from csflow.store.opening import Store
@@ -283,7 +284,7 @@ def _cases(store: Store, definition: Definition, now: Instant) -> tuple[Rows, di
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many cases stand in a stage, how many of them are overdue, and how many moves led there."""
+    """How many cases stand in a stage, how many are open and overdue (as in `status`), how many moves led there."""
 
     flow: str
     stage: str
@@ -292,12 +293,15 @@ class Standing:
     moves: int
 
 
-def standing(store: Store, definition: Definition) -> list[Standing]:
+def standing(store: Store, definition: Definition, now: Instant) -> list[Standing]:
     """Every stage of every flow that has a case, in the order of the definition."""
-    c, line = t.case.c, t.deadline.c
-    late = exists(select(literal(1)).where(line.case == c.id, line.missed.is_not(None), line.met.is_(None)))
-    overdue = func.sum(case((late & c.ended.is_(None), 1), else_=0))
-    counted = select(c.flow, c.stage, func.count(), overdue).group_by(c.flow, c.stage)
+    c, late = t.case.c, overdue_cases(now)
+    overdue = func.sum(case((and_(late.c.case.is_not(None), c.ended.is_(None)), 1), else_=0))
+    counted = (
+        select(c.flow, c.stage, func.count(), overdue)
+        .select_from(t.case.outerjoin(late, late.c.case == c.id))
+        .group_by(c.flow, c.stage)
+    )
     h = t.history.c
     moves = (
         select(c.flow, h.target, func.count())

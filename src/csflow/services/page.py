@@ -82,10 +82,11 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who has something overdue: a colleague, or a role nobody fills, or nobody."""
+    """Who has something overdue: a colleague, or a role nobody fills, or nobody; in how many cases, how many things."""
 
     name: str
     label: Label
+    cases: int
     number: int
     lines: tuple[Late, ...]
 
@@ -319,7 +320,10 @@ class _Asker:
         def label(name: str) -> Label:
             return people[name].label if name in people else roles[name].label if name in roles else {}
 
-        found = [Person(name, label(name), len(late), tuple(late[:LINES])) for name, late in by_person.items()]
+        found = [
+            Person(name, label(name), len({one.case for one in late}), len(late), tuple(late[:LINES]))
+            for name, late in by_person.items()
+        ]
         return sorted(found, key=lambda person: (-person.number, person.name))
 
     def _subjects(self, rows: Iterable[Any]) -> dict[tuple[str, int], str]:

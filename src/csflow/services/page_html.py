@@ -231,9 +231,13 @@ class _Writer:
         people = self.page.people
         if not people:
             return f"<p>{escape(self.words['none'])}</p>"
-        heads = [(self.words["person"], False), (self.words["overdue"], True)]
-        rows = [[escape(self._who(one)), f'<span class="late">{one.number:,}</span>'] for one in people]
-        return self._table("", heads, rows) + "".join(map(self._lines, people))
+        say = self.words
+        heads = [(say["person"], False), (say["overdue"], True), (say["things"], True)]
+        rows = [
+            [escape(self._who(one)), f'<span class="late">{one.cases:,}</span>', f"{one.number:,}"] for one in people
+        ]
+        told = f'<p class="soft">{escape(say["counted"])}</p>'
+        return told + self._table("", heads, rows) + "".join(map(self._lines, people))
 
     def _who(self, person: Person) -> str:
         return self._name(person.label, person.name) or self.words["nobody"]
@@ -256,7 +260,7 @@ class _Writer:
         ]  # fmt: skip
         rest = person.number - len(person.lines)
         more = f"<p>… +{rest:,} {escape(say['more_lines'])}</p>" if rest else ""
-        told = f"{escape(self._who(person))} · {person.number:,}"
+        told = f"{escape(self._who(person))} · {person.number:,} {escape(say['things'])}"
         return f"<details><summary>{told}</summary>{self._table('', heads, rows)}{more}</details>"
 
     def _flow(self, flow: FlowPart) -> str:

@@ -9,7 +9,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "as_of": ("As of", "截至"),
     "customers": ("Customers", "客户"),
     "open": ("Open cases", "进行中"),
-    "overdue": ("Overdue", "已延期"),
+    "overdue": ("Overdue cases", "延期案例"),
+    "things": ("deadlines and tasks past due", "延期节点与任务"),
+    "counted": (
+        "A case is overdue while one of its deadlines is missed and not met since, or one of its tasks is past due. "
+        "One that is late with several people is counted with each of them.",
+        "案例有节点延期未完成或任务过期未办,即为延期案例;涉及多人的案例在每人名下各计一次。",
+    ),
     "moves": ("Moves in 28 days", "近28天流转"),
     "contents": ("On this page", "本页内容"),
     "flows": ("Stages and flows", "阶段与流程"),

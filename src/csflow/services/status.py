@@ -60,6 +60,17 @@ def status(
         }
 
 
+def overdue_cases(now: Instant) -> Subquery:
+    """The cases (column ``case``) with a deadline missed and not met since, or an open task past due.
+
+    Ended ones are among them where somebody left a task open: who counts asks for ``ended`` too.
+    """
+    line, task = t.deadline.c, t.task.c
+    missed = select(line.case).where(line.missed.is_not(None), line.met.is_(None), line.dropped == 0)
+    late = select(task.case).where(task.done_at.is_(None), task.due < now)
+    return union(missed, late).subquery("overdue")
+
+
 class _Asker:
     """Asks one thing each; ``names`` are the flows asked about, None for all."""
 
@@ -71,13 +82,6 @@ class _Asker:
 
     def _mine(self) -> list[ColumnElement[bool]]:
         return [] if self.names is None else [t.case.c.flow.in_(self.names)]
-
-    def _overdue(self) -> Subquery:
-        """The cases with a deadline missed and not met since, or an open task past due."""
-        line, task = t.deadline.c, t.task.c
-        missed = select(line.case).where(line.missed.is_not(None), line.met.is_(None), line.dropped == 0)
-        late = select(task.case).where(task.done_at.is_(None), task.due < self.now)
-        return union(missed, late).subquery("overdue")
 
     def last_run(self, verb: str) -> dict[str, Any] | None:
         """The newest finished run of a verb, None before the first."""
@@ -110,7 +114,7 @@ class _Asker:
 
     def _counted(self) -> dict[tuple[str, str], tuple[int, int]]:
         """(flow, stage) → (cases, overdue ones among the open)."""
-        c, overdue = t.case.c, self._overdue()
+        c, overdue = t.case.c, overdue_cases(self.now)
         late = func.sum(case((and_(overdue.c.case.is_not(None), c.ended.is_(None)), 1), else_=0))
         rows = self.connection.execute(
             select(c.flow, c.stage, func.count(), late)
@@ -197,7 +201,7 @@ class _Asker:
 
         In two steps: where the list ends, then the names of those before it – not of all cases there are.
         """
-        c, overdue = t.case.c, self._overdue()
+        c, overdue = t.case.c, overdue_cases(self.now)
         late = case((overdue.c.case.is_not(None), 1), else_=0)
         waiting = (
             select(c.flow, c.subject, c.customer, c.number, c.stage, c.entered_at, late.label("overdue"))
