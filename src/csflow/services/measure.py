@@ -159,12 +159,7 @@ def measure(
     with store.writing() as connection:
         view = see(connection, definition, now)
         everyone = _other_unknowns(connection, view) or full or backwards
-        for condition in definition.conditions.values():
-            try:
-                _watch(connection, view, condition, store.kept, everyone=everyone)
-            except CallError as error:
-                outcome.failed += of_call(error, None, place=condition.key)
-                note(connection, UNKNOWNS, "functions")  # the next measure asks everybody
+        _watch_all(connection, view, measuring, everyone=everyone)
         connection.execute(delete(t.touched).where(t.touched.c.queue == CLAIMED))
         connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
     store.kept.save()
@@ -522,6 +517,15 @@ def _touching(dialect: str, kind: str) -> tuple[Executable, ...]:
 
 
 # conditions that rules watch over time
+
+
+def _watch_all(connection: Connection, view: View, measuring: _Measuring, *, everyone: bool) -> None:
+    for condition in view.definition.conditions.values():
+        try:
+            _watch(connection, view, condition, measuring.kept, everyone=everyone)
+        except CallError as error:
+            measuring.outcome.failed += of_call(error, None, place=condition.key)
+            note(connection, UNKNOWNS, "functions")  # the next measure asks everybody
 
 
 def _watch(connection: Connection, view: View, condition: Condition, kept: Kept, *, everyone: bool) -> None:
