@@ -79,6 +79,18 @@ def test_nothing_has_to_be_scrolled_sideways_even_when_all_is_open(visit, pages,
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_on_a_phone_names_are_not_broken_into_letters_and_no_column_of_a_figure_is_cut_off(visit, pages, language):
+    page, _, _ = visit(pages[language], width=390)
+    shown = "#rates tbody th, #flows tbody th, #late > .wide tbody th, #moved tbody th"
+    widths = page.evaluate("(shown) => [...document.querySelectorAll(shown)].map(one => one.offsetWidth)", shown)
+    assert len(widths) > 20
+    assert min(widths) >= 90  # a quarter of the page; it was one letter
+    cut = """() => [...document.querySelectorAll('#rates .wide, #flows .wide, #moved .wide, #late > .wide')]
+      .filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText.slice(0, 40))"""
+    assert page.evaluate(cut) == []
+
+
 def test_a_count_opens_to_as_many_customers_as_it_says(visit, pages):
     page, _, _ = visit(pages["en"])
     row = page.locator("tr", has=page.locator("th", has_text=re.compile("^Accepted|^accepted"))).first

@@ -38,7 +38,7 @@ stages:
   offer: {label: Offer, deadline: 1 month after clock, transitions: {won: {trigger: signed}}}
   won: good
 """
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "wbr"}
 
 
 class Reader(HTMLParser):

@@ -40,10 +40,12 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.25rem 0}
 th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--line)}
 thead th{color:var(--soft);font-weight:600;font-size:.9rem}tbody th{font-weight:400}
-.n{text-align:right;white-space:nowrap}.late{color:var(--late);font-weight:600}.good{color:var(--good)}
+th,td{overflow-wrap:break-word}tbody th{min-width:6.5rem}
+.n{text-align:right;white-space:nowrap}thead .n{white-space:normal}.late{color:var(--late);font-weight:600}.good{color:var(--good)}
 details>summary{cursor:pointer;min-height:1.5rem}details[open]>p{max-width:34rem;margin-left:auto;text-align:left}
 td.n details[open]{white-space:normal}.of{font-size:.85rem;color:var(--soft)}
 .bar{display:block;height:.4rem;background:var(--mark);border-radius:.2rem;margin-top:.25rem;min-width:1px}
+@media (max-width:30rem){th,td{padding:.3rem .25rem;font-size:.9rem}thead th{font-size:.8rem}tbody th{min-width:6rem}}
 @media print{:root{--ink:#000;--soft:#333;--line:#999;--back:#fff;--card:#fff;--mark:#124;--late:#700;--good:#040}
 body{font-size:9.5pt}nav{display:none}h2,h3,caption{break-after:avoid}tr,.cards div{break-inside:avoid}
 a{color:inherit;text-decoration:none}summary{list-style:none}summary::-webkit-details-marker{display:none}
@@ -189,7 +191,7 @@ class _Writer:
         say, rates = self.words, self._all_rates()
         if not rates:
             return ""
-        heads = [(say["metric"], False), (say["value"], True), (say["made_of"], True)]
+        heads = [(say["metric"], False), (say["value"], True), (say["made_of"], False)]
         rows = [[escape(self._rate_name(one)), escape(self._rate_value(one)), self._made_of(one)] for one in rates]
         first, last = self.page.period
         return self._head("rates") + f'<p class="soft">{first} – {last}</p>' + self._table("", heads, rows)
@@ -253,7 +255,7 @@ class _Writer:
         ]
         rows = [
             [
-                self._customer(one.customer, ""), escape(one.case), escape(self._name(one.label, one.what)),
+                self._customer(one.customer, ""), escape(one.case).replace("/", "/<wbr>"), escape(self._name(one.label, one.what)),
                 escape(one.due), f"{one.days:,}",
             ]
             for one in person.lines
