@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from csflow.errors import DefinitionError, Problem, UsageError
 from csflow.flow.files import CACHE, GENERATED, POPULATION_FILE, PROJECT_FILE
 from csflow.flow.loader import Loaded, Packs, Surroundings, folders_of, load, load_cached, project_folders
+from csflow.flow.types import Importable
 from csflow.store.catalogue import CATALOGUE
 from csflow.store.opening import Store, open_store
 from csflow.values import Zone
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from csflow.flow.definition import Definition
-    from csflow.flow.types import Outside
+    from csflow.flow.types import Importables, Outside
     from csflow.hookspecs import Failure, Provider
     from csflow.plugins import Manager
     from csflow.services.acting import Act, Word
@@ -63,7 +64,8 @@ class Csflow:
     def surroundings(self) -> Surroundings:
         """What the project is loaded among: packs, facts of the store, what plugins provide."""
         around = Surroundings(CATALOGUE, shipped_packs(), self._provided, country_holidays, VERSION)
-        return replace(around, functions=self._functions, packs=Packs(around.packs, self._packs))
+        packs = Packs(around.packs, self._packs)
+        return replace(around, functions=self._functions, packs=packs, importables=importables)
 
     @cached_property
     def definition(self) -> Definition:
@@ -481,3 +483,10 @@ def country_holidays(country: str) -> list[str] | None:
     except (NotImplementedError, KeyError, ValueError):
         return None
     return sorted(day.isoformat() for day in found)
+
+
+def importables() -> Importables:
+    """What imports can fill, by kind: looked up when a definition is read anew."""
+    from csflow.store.importing_kinds import KINDS
+
+    return {name: Importable(tuple(kind.columns), kind.needs, kind.fields) for name, kind in KINDS.items()}

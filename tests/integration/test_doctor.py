@@ -180,7 +180,7 @@ def test_cases_that_failed_in_the_last_pass_are_counted(daily: Shop) -> None:
 SILENT = """
 imports:
   clicks: {into: usage, every: 1 day, columns: {customer: who, feature: what, day: date}}
-  people: {into: contact, columns: {customer: who}}
+  people: {into: contact, columns: {id: id, customer: who}}
 """
 
 

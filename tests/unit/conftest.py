@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from csflow.app import importables
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.loader import Loaded, Surroundings, load
 from csflow.store.catalogue import CATALOGUE
@@ -45,7 +46,7 @@ def told(tmp_path: Path) -> Told:
         texts = {"x.yaml": files} if isinstance(files, str) else files
         folder = write(tmp_path, texts)
         try:
-            problems = load(folder, Surroundings(CATALOGUE)).problems
+            problems = load(folder, Surroundings(CATALOGUE, importables=importables)).problems
         except DefinitionError as error:
             problems = error.problems
         shown = [problem for problem in problems if problem.warning == warnings]

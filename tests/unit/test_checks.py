@@ -414,3 +414,38 @@ def test_a_section_that_two_files_write_as_something_else_is_told(told: Told) ->
     (problem,) = problems
     assert problem.startswith("b.yaml:1:1: 'metrics' (section) is defined twice: first in ")
     assert problem.endswith("a.yaml:1")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("into: customer, columns: {id: num, nmae: title}", "1:52: customer has no 'nmae': did you mean 'name'?"),
+        ("into: customer, columns: {id: num, grde: mark}", "1:52: customer has no 'grde': did you mean 'grade'?"),
+        ("into: customer, columns: {name: title}", "1:33: 'id' is missing: without, no row can come in"),
+        (
+            "into: contact, columns: {id: num}",
+            "1:32: 'customer' or 'contract' is missing: without, no row can come in",
+        ),
+        (
+            "into: case, columns: {flow: {value: f}, customer: c, id: num, opened_at: day, nott: x}",
+            "1:95: case has no 'nott': did you mean 'note'?",
+        ),
+    ],
+)
+def test_a_column_that_no_row_of_that_kind_has_is_refused_where_it_is_mapped(
+    told: Told, mapping: str, message: str
+) -> None:
+    files = {
+        "x.yaml": f"imports: {{crm: {{{mapping}}}}}",
+        "fields.yaml": "fields: {customer: {grade: text}}",
+        "f.yaml": flow(),
+        "g.yaml": "flow: g\nfields: {size: text}\nstages: {a: {transitions: {b: {trigger: go}}}, b: good}",
+    }
+    assert told(files) == [message]
+
+
+def test_fields_may_be_filled_by_an_import(told: Told) -> None:
+    text = "imports: {crm: {into: customer, columns: {id: num, name: title, grade: mark, signed_on: since}}}"
+    assert told({"x.yaml": text, "fields.yaml": "fields: {customer: {grade: text}}"}) == []
+    about = "imports: {crm: {into: trigger, columns: {customer: c, flow: {value: f}, name: {value: go}, at: d, note: text}}}"
+    assert told({"x.yaml": about, "f.yaml": flow()}) == []

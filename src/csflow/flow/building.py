@@ -32,6 +32,7 @@ from csflow.flow.types import (
     TEXT,
     Catalogue,
     Functions,
+    Importables,
     Type,
     no_functions,
 )
@@ -52,15 +53,17 @@ def build(
     provided: frozenset[str] = frozenset(),
     checks: Checks | None = None,
     functions: Callable[[], Functions] = no_functions,
+    importables: Importables | None = None,
 ) -> tuple[Definition | None, list[Found]]:
     """The Definition of a merged tree, and what is wrong with it: with errors, the Definition is not to be used.
 
     None with so many errors that the rest was not looked at.
     ``provided``: the names that ``uses:`` can call; another one is a warning, and its metric is unknown. ``checks``
-    say what is wrong with a ``with:``. ``functions`` gives those of plugins, when an expression calls one.
+    say what is wrong with a ``with:``. ``functions`` gives those of plugins, when an expression calls one. Without
+    ``importables`` the columns of imports are not looked at.
     """
     names = Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1, functions=functions)
-    site = Site(tree, names, provided, checks or {})
+    site = Site(tree, names, provided, checks or {}, importables or {})
     definition = None
     with suppress(TooManyError):
         definition = _build(site)

@@ -146,11 +146,29 @@ def _check_import(site: Site, path: Path, content: Tree) -> None:
     for share in ("at_least", "max_missing"):
         if content.get(share) is not None:
             site.parsed((*path, share), parse_share, content[share])
+    if into in site.importables:
+        _check_columns(site, (*path, "columns"), into, columns)
     fields = site.names.fields.get(into, {})
     for name, column in columns.items():
         if name in fields and fields[name][0].choices:
             for word, value in (column.get("values") or {}).items():
                 site.value((*path, "columns", name, "values", word), value, fields[name][0])
+
+
+def _check_columns(site: Site, path: Path, into: str, columns: Tree) -> None:
+    """Every column is one that such a row has, and none that it must have is missing: so the import finds it, too."""
+    info = site.importables[into]
+    known = [*info.columns, *site.names.fields.get(info.fields or "", {})]
+    if into in {"trigger", "case"}:  # rows about flows fill their fields
+        flow = (columns.get("flow") or {}).get("value")
+        about = [site.names.flows[flow]] if flow in site.names.flows else site.names.flows.values()
+        known += [word for one in about for word in one.fields]
+    for name in columns:
+        if name not in known:
+            site.wrong((*path, name), f"{into} has no '{name}'{nearest(name, known)}", on_key=True)
+    for group in info.needs:
+        if columns and not set(group) & set(columns):
+            site.wrong(path, f"{' or '.join(map(repr, group))} is missing: without, no row can come in", on_key=True)
 
 
 class _Scenario:

@@ -21,7 +21,7 @@ from csflow.flow.building import build
 from csflow.flow.files import CACHE, PROJECT_FILE, project_files, write_whole
 from csflow.flow.records import record
 from csflow.flow.sites import MAX_PROBLEMS, Checks, Found, Tree
-from csflow.flow.types import Functions, no_functions
+from csflow.flow.types import Functions, Importables, no_functions
 
 if TYPE_CHECKING:
     from csflow.flow.definition import Definition
@@ -58,6 +58,7 @@ class Surroundings:
     holidays: Holidays | None = None
     versions: str = ""
     checks: Checks = field(default_factory=dict)
+    importables: Callable[[], Importables] | None = None  # asked when YAML is read, not when the cache is
     functions: Callable[[Tree, tuple[Path, ...]], Functions] | None = None  # plugins' own, of a project of these files
 
 
@@ -69,7 +70,8 @@ def load(folder: Path, around: Surroundings) -> Loaded:
     project = read_project(folder, around.packs, limits=(MAX_FILES, MAX_TOTAL))
     if around.holidays is not None:
         _fill_holidays(project.tree, around.holidays)
-    definition, found = _build(project.tree, tuple(project.files), around)
+    importables = around.importables() if around.importables is not None else None
+    definition, found = _build(project.tree, tuple(project.files), around, importables)
     problems = [*project.problems, *project.located(found)]
     if definition is None:
         message = f"more than {MAX_PROBLEMS} mistakes: mend some, and the others are looked for"
@@ -79,10 +81,15 @@ def load(folder: Path, around: Surroundings) -> Loaded:
     return Loaded(definition, project.tree, sorted(set(problems)), tuple(project.files))
 
 
-def _build(tree: Tree, files: tuple[Path, ...], around: Surroundings) -> tuple[Definition | None, list[Found]]:
+def _build(
+    tree: Tree, files: tuple[Path, ...], around: Surroundings, importables: Importables | None = None
+) -> tuple[Definition | None, list[Found]]:
     given = around.functions
     functions = no_functions if given is None else cache(lambda: given(tree, files))
-    return build(tree, around.catalogue, provided=around.provided, checks=around.checks, functions=functions)
+    return build(
+        tree, around.catalogue, provided=around.provided, checks=around.checks, functions=functions,
+        importables=importables,
+    )  # fmt: skip
 
 
 def load_cached(folder: Path, around: Surroundings) -> Definition:

@@ -11,7 +11,7 @@ from csflow.errors import ExpressionError
 from csflow.flow.expressions import Expression, compile_expression
 from csflow.flow.names import Names, Scope, nearest
 from csflow.flow.records import record
-from csflow.flow.types import BOOLEAN, Fact, Type
+from csflow.flow.types import BOOLEAN, Fact, Importables, Type
 from csflow.values import Length, day, parse_length, parse_money, parse_share
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Site:
     names: Names
     provided: frozenset[str]
     checks: Checks = field(default_factory=dict)
+    importables: Importables = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
     errors: int = 0
     conditions: dict[str, Any] = field(default_factory=dict)

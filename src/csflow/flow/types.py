@@ -84,6 +84,21 @@ def no_functions() -> Functions:
     return {}
 
 
+@record
+class Importable:
+    """What the columns of one kind of import may fill: csflow's own names, and whose declared fields.
+
+    ``needs``: groups of names of which one must be filled. ``fields`` None: it has no fields of a subject.
+    """
+
+    columns: tuple[str, ...]
+    needs: tuple[tuple[str, ...], ...] = ()
+    fields: str | None = None
+
+
+Importables = Mapping[str, Importable]
+
+
 @dataclass(frozen=True, slots=True)
 class SubjectKind:
     """What the store offers of one kind of subject or of one countable thing: name → type."""
