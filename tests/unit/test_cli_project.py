@@ -83,8 +83,13 @@ def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
         (LockedError("pass 5 runs"), 4, "csflow: pass 5 runs\n"),
         (CsflowError("broken"), 6, "csflow: broken\n"),
         (FileNotFoundError(2, "No such file or directory", "x.csv"), 6, "csflow: x.csv: No such file or directory\n"),
-        (KeyboardInterrupt(), 130, None),
-        (BrokenPipeError(), 0, ""),
+        (KeyboardInterrupt(), 130, "\ncsflow: interrupted; whole chunks are written, nothing is half done\n"),
+        (
+            SystemExit(143),
+            143,
+            "csflow: ended by the system (SIGTERM); whole chunks are written, nothing is half done\n",
+        ),
+        (BrokenPipeError(), 141, ""),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_an_exit_code(
@@ -101,24 +106,62 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert cli._guarded(failing) == code
     shown = capfd.readouterr().err
-    assert shown.count("\n") <= 1
+    assert shown.strip().count("\n") == 0
     assert line is None or shown == line
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    runner = "from csflow.cli import main; main(['schema'])"
-    script = f'{sys.executable} -c "{runner}" | head -c 10'
+@pytest.mark.parametrize("words", [["schema"], ["--help"], ["init", "--help"]])
+def test_a_closed_pipe_ends_with_141_without_a_word(words: list[str]) -> None:
+    runner = f"import time; time.sleep(0.2); from csflow.cli import main; main({words})"
+    script = f'{sys.executable} -c "{runner}" | head -c 0; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_terminated_command_ends_with_143() -> None:
-    runner = (
-        "import os, signal, time\nfrom csflow import cli\n"
-        "def run():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(5)\n"
-        "raise SystemExit(cli._guarded(run))"
-    )
-    assert subprocess.run([sys.executable, "-c", runner], capture_output=True).returncode == 143
+ENDED = """
+import os, signal, sys, time
+from csflow import cli
+def work(*_, **__):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    time.sleep(5)
+cli.import_module("csflow.cli.demo").demo.callback = work
+cli.import_module("csflow.cli.project").schema.callback = work
+cli.main(sys.argv[2:])
+"""
+WHOLE = "whole chunks are written, nothing is half done"
+HALF = "the demo is half made: --force begins it anew"
+
+
+@pytest.mark.parametrize(
+    ("number", "command", "code", "line"),
+    [
+        (signal.SIGTERM, "schema", 143, f"csflow: ended by the system (SIGTERM); {WHOLE}"),
+        (signal.SIGINT, "schema", 130, f"csflow: interrupted; {WHOLE}"),
+        (signal.SIGTERM, "demo", 143, f"csflow: ended by the system (SIGTERM); {HALF}"),
+        (signal.SIGINT, "demo", 130, f"csflow: interrupted; {HALF}"),
+    ],
+)
+def test_a_command_that_is_stopped_says_in_one_line_what_it_leaves(
+    number: int, command: str, code: int, line: str
+) -> None:
+    words = [sys.executable, "-c", ENDED, str(int(number)), command]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (code, line)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_python_still_imports_is_one_line(tmp_path: Path, number: int, code: int) -> None:
+    (tmp_path / "click.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\nimport time\ntime.sleep(5)\n")
+    script = tmp_path / "csflow"
+    script.write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom csflow.cli import main\nmain()\n")
+    done = subprocess.run([sys.executable, script, "status"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "csflow: interrupted before it began\n")
+
+
+def test_a_program_that_imports_the_command_keeps_its_signals() -> None:
+    before = "import signal\nbefore = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)\n"
+    after = "import csflow.cli\nassert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))"
+    subprocess.run([sys.executable, "-c", before + after], check=True)
 
 
 def test_a_command_may_return_its_exit_code() -> None:

@@ -3,15 +3,32 @@
 `--help` imports click and the standard library, nothing else. What goes wrong in an expected way becomes one line on
 stderr and an exit code here, at this one place.
 """
+# ruff: noqa: E402  # what a signal does is settled before anything slow is imported
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import signal
 import sys
+from contextlib import suppress
+
+
+def _too_early(number: int, _frame: object) -> None:
+    """Somebody interrupts while Python still imports: nothing was done, so nothing needs to be tidied up."""
+    os.write(2, b"csflow: interrupted before it began\n")
+    os._exit(128 + number)
+
+
+if os.path.basename(sys.argv[0]) == "csflow":  # noqa: PTH119  # the command itself, not a program that imports it
+    with suppress(ValueError):  # not in the main thread
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _too_early)
+            signal.signal(signal.SIGTERM, _too_early)
+
+import atexit
+import gc
 import threading
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +37,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from click.shell_completion import CompletionItem
@@ -60,6 +77,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 EPILOG = "Begin with:  csflow init my-project  –  then  csflow validate my-project"
 # New objects between two looks for garbage: imports make many and leave none; looked for at 700, a fifth of a start.
 GARBAGE = 50_000
+TERMINATED, CLOSED_PIPE = 128 + signal.SIGTERM, 141  # 141: 128 + SIGPIPE, which not every system has
+WHOLE = "whole chunks are written, nothing is half done"
+HALF = {"demo": "the demo is half made: --force begins it anew"}  # commands whose work does not go on from there
 atexit.register(gc.freeze)  # a process that ends gives all back at once: what could be freed is not looked for
 
 
@@ -131,6 +151,18 @@ class LazyGroup(click.Group):
             with formatter.section("Commands of installed packages"):
                 formatter.write_dl([(name, ", ".join(e.package for e in found)) for name, found in brought.items()])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the words before a command. A reader that went away is told from other failures."""
+        with _stopping():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; what stops it from outside is told as what that leaves behind."""
+        with _stopping(ctx):
+            return super().invoke(ctx)
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run, and end the process with the exit code; a command may return its own (decisions, 27)."""
         extra["standalone_mode"] = False
@@ -174,6 +206,34 @@ def _load(name: str) -> click.Command | None:
     return command  # type: ignore[no-any-return]  # it was looked at above
 
 
+class _StoppedError(Exception):
+    """A command was stopped from outside: the exit code, and the line that is told (none where nobody reads)."""
+
+    def __init__(self, code: int, line: str = "") -> None:
+        super().__init__(line)
+        self.code = code
+
+
+@contextmanager
+def _stopping(ctx: click.Context | None = None) -> Iterator[None]:
+    """Turn a closed pipe (click makes exit code 1 of it), Ctrl-C and SIGTERM into `_StoppedError`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise _StoppedError(CLOSED_PIPE) from None
+    except KeyboardInterrupt:
+        click.echo(err=True)  # closes the line in which a terminal shows ^C
+        raise _StoppedError(130, f"interrupted; {_left(ctx)}") from None
+    except SystemExit as error:
+        if error.code != TERMINATED:
+            raise
+        raise _StoppedError(TERMINATED, f"ended by the system (SIGTERM); {_left(ctx)}") from None
+
+
+def _left(ctx: click.Context | None) -> str:
+    return HALF.get((ctx and ctx.invoked_subcommand) or "", WHOLE)
+
+
 class PluginFailedError(click.ClickException):
     """A package's command cannot be imported."""
 
@@ -183,11 +243,17 @@ class PluginFailedError(click.ClickException):
 def _guarded(run: Any) -> int:
     from csflow.errors import CsflowError  # noqa: PLC0415  # beside click, so that a bare --help stays bare
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminated)
     try:
-        result = run()
-        sys.stdout.flush()
+        _hear_signals()
+        with _stopping():
+            result = run()
+            sys.stdout.flush()
+    except _StoppedError as stopped:
+        if stopped.code == CLOSED_PIPE:
+            _leave_quietly()
+        else:
+            click.echo(f"csflow: {stopped}", err=True)
+        return stopped.code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -199,16 +265,21 @@ def _guarded(run: Any) -> int:
     except CsflowError as error:
         _say(error)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("csflow: interrupted; whole chunks are written, nothing is half done", err=True)
+    except (KeyboardInterrupt, click.Abort):  # at a question of click's
+        click.echo(f"csflow: interrupted; {WHOLE}", err=True)
         return 130
-    except BrokenPipeError:
-        _leave_quietly()
-        return 0
     except OSError as error:
         click.echo(f"csflow: {error.filename or 'file or network'}: {error.strerror or error}", err=True)
         return 6
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _hear_signals() -> None:
+    """From now on signals pass through the command like errors, so that it can tidy up."""
+    if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) is _too_early:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _terminated)
 
 
 def _say(error: Exception) -> None:
@@ -239,7 +310,7 @@ def _swallowed(lost: sys.UnraisableHookArgs) -> None:
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(143)
+    raise SystemExit(TERMINATED)
 
 
 def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
