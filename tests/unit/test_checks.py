@@ -449,3 +449,15 @@ def test_fields_may_be_filled_by_an_import(told: Told) -> None:
     assert told({"x.yaml": text, "fields.yaml": "fields: {customer: {grade: text}}"}) == []
     about = "imports: {crm: {into: trigger, columns: {customer: c, flow: {value: f}, name: {value: go}, at: d, note: text}}}"
     assert told({"x.yaml": about, "f.yaml": flow()}) == []
+
+
+@pytest.mark.parametrize("span", ["25:00-08:00", "24:00-08:00", "21:00-24:01", "21:00-8:60"])
+def test_a_quiet_time_of_no_clock_is_refused_at_its_place(told: Told, span: str) -> None:
+    project = f'csflow: 1\nname: p\nzone: UTC\nquiet: {{daily: "{span}"}}\n'
+    message = f"4:17: '{span}' is not a time of day from 00:00 to 23:59: write \"21:00-08:00\""
+    assert told({"csflow.yaml": project}) == [message]
+
+
+@pytest.mark.parametrize("span", ["21:00-08:00", "0:00-24:00", "9:30 – 23:59"])
+def test_a_quiet_time_may_begin_or_end_at_midnight(told: Told, span: str) -> None:
+    assert told({"csflow.yaml": f'csflow: 1\nname: p\nzone: UTC\nquiet: "{span}"\n'}) == []

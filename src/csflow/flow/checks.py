@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from csflow.flow.definition import Definition
 
 IMPORTED = ("feature", "usage", "activity", "answer", "rate", "trigger", "case")
-_CLOCK_SPAN = re.compile(r"[0-2]?[0-9]:[0-5][0-9] ?[-–] ?[0-2]?[0-9]:[0-5][0-9]")
+_HOUR = "([01]?[0-9]|2[0-3])"
+_CLOCK_SPAN = re.compile(f"{_HOUR}:[0-5][0-9] ?[-–] ?({_HOUR}:[0-5][0-9]|24:00)")
 _WEEKDAYS = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?")
 _LIMIT = re.compile(r"[a-z_]+ *(>=|>) *[0-9]+(\.[0-9]+)?%?")
 _COLLECTED = frozenset({"tasks", "messages", "refused", "unknown"})
@@ -42,7 +43,7 @@ def check_project(site: Site, definition: Definition) -> None:
 def _check_settings(site: Site) -> None:
     quiet = (site.tree.get("quiet") or {}).get("daily")
     if quiet is not None and not _CLOCK_SPAN.fullmatch(quiet):
-        site.wrong(("quiet", "daily"), f"'{quiet}' is not a time of day: write \"21:00-08:00\"")
+        site.wrong(("quiet", "daily"), f"'{quiet}' is not a time of day from 00:00 to 23:59: write \"21:00-08:00\"")
     for place, text in enumerate(listed((site.tree.get("quiet") or {}).get("weekly"))):
         if not _WEEKDAYS.fullmatch(text):
             site.wrong(("quiet", "weekly", place), f"'{text}' is no weekday: write sat, or sat-sun")
