@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 import sqlite3
@@ -75,20 +76,27 @@ def test_the_three_next_commands_work_as_printed(lived: tuple[Path, str]) -> Non
         done = csflow(folder.parent, *words[words.index("csflow") + 1 :])
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
+    assert commands[2].endswith(" --limit 20")
 
 
 def test_the_newest_messages_of_each_month_are_shown_and_none_is_sent(lived: tuple[Path, str]) -> None:
     folder, printed = lived
-    told = "select at, json_extract(body, '$.case') from outbox where verb = 'notify' order by id"
     count = {"2024-01": 0, "2024-02": 0, "2024-03": 0}
-    for at, _ in rows(folder, told):
+    newest: dict[str, list[str]] = {month: [] for month in count}
+    for (at,) in rows(folder, "select at from outbox where verb = 'notify' order by at"):
         written = next(day for day in ("2024-01-28", "2024-02-25", "2024-03-03") if ms(day) >= int(str(at)))
         count[written[:7]] += 1
+        newest[written[:7]].append(day_in_shanghai(int(str(at))))
     for month, number in count.items():
         shown = re.search(rf"^{month}: (\d+) messages?, the newest:\n((?:  .+\n)+)", printed, re.MULTILINE)
         assert number == (int(shown[1]) if shown else 0)
-        assert shown is None or len(shown[2].splitlines()) == min(3, number)
+        days = [line.split()[0] for line in shown[2].splitlines()] if shown else []
+        assert days == newest[month][-3:]
     assert rows(folder, "select count(*) from outbox where status = 'sent'") == [(0,)]
+
+
+def day_in_shanghai(at: int) -> str:
+    return f"{datetime(1970, 1, 1, 8, tzinfo=UTC) + timedelta(microseconds=at):%Y-%m-%d}"
 
 
 def ms(day: str) -> int:
@@ -106,6 +114,15 @@ def test_the_demo_ends_with_a_page_that_shows_the_same_counts(lived: tuple[Path,
     assert f"<dt>Customers</dt><dd>{customers}</dd>" in page
     for key, name in rows(folder, "select key, name from customer"):
         assert f'title="{name}">{key}</span>' in page
+
+
+def test_the_demos_table_the_status_and_the_page_count_the_same_overdue_cases(lived: tuple[Path, str]) -> None:
+    folder, printed = lived
+    done = csflow(folder.parent, "--project", "world", "status", "--as-of", "2024-03-03", "--format", "json")
+    status = sum(flow["overdue"] for flow in json.loads(done.stdout)["flows"])
+    assert status > 0
+    assert sum(map(int, re.findall(r"  (\d+) overdue$", printed, re.MULTILINE))) == status
+    assert f"<dt>Overdue cases</dt><dd>{status}</dd>" in (folder / "page.html").read_text("utf-8")
 
 
 def test_the_same_seed_makes_the_same_world_and_another_seed_another(lived: tuple[Path, str], tmp_path: Path) -> None:

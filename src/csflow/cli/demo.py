@@ -45,8 +45,9 @@ def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, 
     """Make a project with generated customers and let it live through two years.
 
     Everything in it is generated. The data is written as files under DIR/data, imported through the project's
-    mappings, measured and advanced, exactly as your own would be: every second week for a year and a half, then
-    every week. The newest messages of each month are shown (none is sent), and DIR/page.html shows where all stands.
+    mappings, measured and advanced, exactly as your own would be: four weeks at a time for most of the two years, then
+    two, at the end each week (33 passes). The newest messages of each month are shown (none is sent), and
+    DIR/page.html shows where all stands.
     """
     from csflow.app import Csflow, population_in, shipped_packs  # noqa: PLC0415  # SQLAlchemy comes with it
     from csflow.services import demo as living  # noqa: PLC0415
@@ -123,5 +124,5 @@ def _next(app: Csflow, folder: Path, until: str) -> list[str]:
     return [
         f"{called} status --as-of {until}",
         f"{called} explain {who} --as-of {until}",
-        f"{called} history {who}",
+        f"{called} history {who} --limit 20",
     ]

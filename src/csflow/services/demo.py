@@ -63,7 +63,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """The messages of a month: how many were written, and the newest of them as (day, to whom, title)."""
+    """The messages of a month: how many were written, and the newest of them, the last one last: (day, to whom, title)."""
 
     name: str
     number: int
@@ -170,11 +170,11 @@ def _month(store: Store, definition: Definition, name: str, seen: int) -> tuple[
     fresh = (o.id > seen, o.verb == "notify")
     with store.reading() as connection:
         number, last = connection.execute(select(func.count(), func.max(o.id)).where(*fresh)).one()
-        chosen = select(t.outbox).where(*fresh).order_by(o.id.desc()).limit(NEWEST)
+        chosen = select(t.outbox).where(*fresh).order_by(o.at.desc(), o.id.desc()).limit(NEWEST)
         rows = list(reversed(connection.execute(chosen).all()))
         if not rows:
             return Month(name, 0, ()), seen
-        newest = max(row.at for row in rows)
+        newest = rows[-1].at
         filling = Filling(connection, definition, rows=rows, now=newest, known=expressions_of(definition))
         told = []
         for row in rows:
