@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from csflow.errors import DefinitionError, Problem, UsageError
+from csflow.errors import DefinitionError, UsageError
 from csflow.flow.files import CACHE, GENERATED, POPULATION_FILE, PROJECT_FILE
 from csflow.flow.loader import Loaded, Packs, Surroundings, folders_of, load, load_cached, project_folders
 from csflow.flow.types import Importable
@@ -105,7 +105,7 @@ class Csflow:
 
     def validate(self) -> Loaded:
         """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
-        from csflow.plugins import HOOKS, OBSERVER, checks, not_there, provided, providers
+        from csflow.plugins import HOOKS, OBSERVER, checks, misplaced, not_there, provided, providers
 
         off: list[str] = []
         try:
@@ -118,11 +118,7 @@ class Csflow:
         names = set(providers(manager)).union(*(provided(manager, hook) for hook in HOOKS if hook != OBSERVER))
         around = replace(self.surroundings, provided=self._provided | names, checks=checks(manager))
         loaded = load(self.project, around)
-        told = [
-            Problem(one.plugin, 0, 0, f"{one.plugin}: {one.hook}: {one.reason}", warning=True)
-            for one in manager.failures
-        ]
-        told += [Problem(PROJECT_FILE, 0, 0, line, warning=True) for line in not_there(manager, off)]
+        told = [*loaded.locate(not_there(manager, off)), *misplaced(manager)]
         return replace(loaded, problems=[*loaded.problems, *told])
 
     def measure(self, request: Request) -> Ran:

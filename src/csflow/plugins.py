@@ -23,9 +23,10 @@ import pluggy
 from sqlalchemy import BigInteger, ColumnElement, Double, Integer, Text, column
 
 from csflow import hookspecs
-from csflow.errors import UsageError
+from csflow.errors import Problem, UsageError
 from csflow.flow.calls import CALLS
-from csflow.flow.files import POPULATION_FILE
+from csflow.flow.files import POPULATION_FILE, shown
+from csflow.flow.sites import Found
 from csflow.flow.types import Outside, Type
 from csflow.hookspecs import Failure, Function, Moved, Provider, attempt, in_one_line
 from csflow.installed import PLUGINS, Entry, fits, installed
@@ -58,7 +59,8 @@ class Origin:
 class Manager(pluggy.PluginManager):
     """csflow's hooks and the plugins that implement them; ``failures`` is what went wrong, ``origins`` by plugin.
 
-    ``off``: those that are there and switched off, by the name that switches them off.
+    ``off``: those that are there and switched off, by the name that switches them off. ``places``: line and column of
+    what keeps a file from being imported.
     """
 
     def __init__(self) -> None:
@@ -67,6 +69,7 @@ class Manager(pluggy.PluginManager):
         self.failures: list[Failure] = []
         self.origins: dict[str, Origin] = {}
         self.off: dict[str, Origin] = {}
+        self.places: dict[str, tuple[int, int]] = {}
         self.told = self.trace.root.get("plugin")
         self.tracing = False
 
@@ -144,19 +147,39 @@ def import_file(path: Path) -> ModuleType:
         raise
     except BaseException as error:  # a plugin's own mistake: named, never a traceback
         del sys.modules[name]
-        raise UsageError(f"{path}: cannot be imported: {_where(error, path)}{in_one_line(error)}") from error
+        line, _ = _where(error, path)
+        said = in_one_line(error).removesuffix(f" ({path.name}, line {line})")  # what Python says of its own errors
+        raise UsageError(f"{path}: cannot be imported: {_at(line)}{said}") from error
     return module
 
 
-def _where(error: BaseException, path: Path) -> str:
-    """The line of the file that the error comes from, where there is one."""
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-    trace = error.__traceback__
-    while trace is not None and line is None:
+def _where(error: BaseException | None, path: Path) -> tuple[int, int]:
+    """Line and column of the file that the error comes from; 0 where it comes from none."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno or 0, error.offset or 1
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
+            return trace.tb_lineno, 1
         trace = trace.tb_next
+    return 0, 0
+
+
+def _at(line: int) -> str:
     return f"line {line}: " if line else ""
+
+
+def misplaced(manager: Manager) -> list[Problem]:
+    """What went wrong with the plugins, as warnings, in the file's own line where it can be told."""
+    found = []
+    for one in manager.failures:
+        line, column = manager.places.get(one.plugin, (0, 0)) if one.hook == "import" else (0, 0)
+        if line:
+            reason = one.reason.replace(_at(line), "", 1)
+            found.append(Problem(shown(Path(manager.origins[one.plugin].place)), line, column, reason, warning=True))
+        else:
+            found.append(Problem(one.plugin, 0, 0, f"{one.plugin}: {one.hook}: {one.reason}", warning=True))
+    return found
 
 
 def _add_file(manager: Manager, name: str, path: Path) -> None:
@@ -167,6 +190,9 @@ def _add_file(manager: Manager, name: str, path: Path) -> None:
         reason = str(error).removeprefix(f"{path}: ")
         manager.origins[name] = Origin("file", str(path), "")
         manager.note(name, "import", reason)
+        line, column = _where(error.__cause__, path)
+        if line:
+            manager.places[name] = line, column
         return
     _register(manager, name, module, Origin("file", str(path), version))
 
@@ -475,12 +501,13 @@ def listed(manager: Manager, before: Iterable[Mapping[str, Any]], off: Iterable[
     return rows
 
 
-def not_there(manager: Manager, off: Iterable[str]) -> list[str]:
-    """A line for each name under ``plugins_off:`` that switches nothing off."""
+def not_there(manager: Manager, off: Iterable[str]) -> list[Found]:
+    """A warning for each name under ``plugins_off:`` that switches nothing off."""
     known = {word for name in manager.origins for word in (name, name.removesuffix(".py"))}
     found = []
-    for name in off:
+    for place, name in enumerate(off):
         if name not in manager.off:
             near = get_close_matches(name, sorted(known), n=1)
-            found.append(f"plugins_off: there is no plugin '{name}'{f': did you mean {near[0]!r}?' if near else ''}")
+            message = f"there is no plugin '{name}'{f': did you mean {near[0]!r}?' if near else ''}"
+            found.append(Found(("plugins_off", place), message, warning=True))
     return found

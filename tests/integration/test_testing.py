@@ -112,8 +112,10 @@ def test_what_switches_nothing_off_is_told_and_what_is_off_fails_no_more(csflow_
     assert "bda  unknown: not there  (switched off)" in out
     (project.folder / "csflow.yaml").write_text(f"{text}plugins_off: [console, bda]\n", "utf-8")
     told = project.csflow("validate")[1].splitlines()
-    assert "plugins_off: there is no plugin 'bda': did you mean 'bad'?" in told
-    assert "plugins_off: there is no plugin 'console': did you mean 'csflow.console'?" in told
+    at = f"{project.folder / 'csflow.yaml'}:5:"
+    assert f"{at}15: warning: there is no plugin 'console': did you mean 'csflow.console'?" in told
+    assert f"{at}24: warning: there is no plugin 'bda': did you mean 'bad'?" in told
+    assert f"{project.folder / 'bad.py'}:1:1: warning: cannot be imported: ZeroDivisionError: division by zero" in told
 
 
 def test_a_plugin_is_begun_listed_and_followed(csflow_project):

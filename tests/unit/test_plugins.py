@@ -17,6 +17,7 @@ from csflow.plugins import (
     import_file,
     local_plugins,
     make_manager,
+    misplaced,
     packs,
     provided,
     providers,
@@ -221,3 +222,34 @@ def test_what_a_plugin_prints_goes_to_stderr_because_scripts_read_stdout(tmp_pat
     assert attempt(module.say) == (7, None)
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "imported\nsaid\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [
+        ("\n\nx = {1: 2\n", (3, 5), "cannot be imported: SyntaxError: '{' was never closed"),
+        ("\n1 / 0\n", (2, 1), "cannot be imported: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_keeps_a_file_from_being_imported_is_told_at_its_line(
+    tmp_path: Path, text: str, place: tuple[int, int], reason: str
+) -> None:
+    (tmp_path / "bad.py").write_text(text, "utf-8")
+    (problem,) = misplaced(make_manager([], files=local_plugins([tmp_path])))
+    assert (problem.file, problem.line, problem.column) == (str(tmp_path / "bad.py"), *place)
+    assert (problem.message, problem.warning) == (reason, True)
+
+
+def test_a_mistake_of_another_file_is_told_at_the_line_that_imports_it(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "worse_x.py").write_text("\n\n\ndef f(:\n", "utf-8")
+    (tmp_path / "bad.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path / 'inner')!r})\nimport worse_x\n")
+    (problem,) = misplaced(make_manager([], files=local_plugins([tmp_path])))
+    assert (problem.line, problem.column) == (3, 1)
+    assert "(worse_x.py, line 4)" in problem.message
+
+
+def test_a_plugin_without_a_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def csflow_metrics():\n    return {}\n", "utf-8")
+    (problem,) = misplaced(make_manager([], files=local_plugins([tmp_path])))
+    assert str(problem) == "a.py: csflow_metrics: write @hookimpl above it: without, it is never called"

@@ -16,6 +16,15 @@ POPULATION_FILE = "population.py"  # who lives in a project's demo: read by `dem
 GENERATED = "GENERATED.txt"  # stands in a demo's folder, and says that all in it is invented
 
 
+def shown(path: Path) -> str:
+    """The path as people look for it: from the current folder where it lies below that."""
+    try:
+        # the file's own name, not what it links to: a link may lead nowhere, or to itself
+        return (path.parent.resolve() / path.name).relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return str(path)
+
+
 def project_files(folder: Path) -> Iterator[Path]:
     """Every YAML file of the project, by path; not below a dot name, nor below another project's folder."""
     seen: set[tuple[int, int]] = set()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import DefinitionError, Problem
-from csflow.flow.files import PROJECT_FILE, project_files
+from csflow.flow.files import PROJECT_FILE, project_files, shown
 from csflow.flow.forms import FlowForm, MergedForm, ProjectForm, Sections
 from csflow.flow.names import nearest
 from csflow.flow.overlay import merge, merge_flows, replaced, resolve_variants, settle, without_nulls
@@ -125,7 +125,7 @@ class _Reader:
         return None
 
     def _layer(self, folder: Path) -> Layer | None:
-        layer = Layer(folder, Item({}, _shown(folder / PROJECT_FILE), 1, 1))
+        layer = Layer(folder, Item({}, shown(folder / PROJECT_FILE), 1, 1))
         has_project = False
         for root in self._roots(folder):
             if not isinstance(root.value, dict):
@@ -142,23 +142,23 @@ class _Reader:
             self._sections(layer, root, ProjectForm if is_project else Sections)
         if not has_project and not self.fatal:
             message = "no project here: a file with 'csflow: 1' is missing (csflow init writes one)"
-            self.wrong((_shown(folder / PROJECT_FILE), 1, 1), message, fatal=True)
+            self.wrong((shown(folder / PROJECT_FILE), 1, 1), message, fatal=True)
         return layer if has_project else None
 
     def _roots(self, folder: Path) -> Iterable[Item]:
         for path in project_files(folder):
             self.files.append(path)
             most_files, most_bytes = self.limits
-            shown = _shown(path)
+            name = shown(path)
             if len(self.files) > most_files:
-                self.wrong((shown, 1, 1), f"more than {most_files:,} files of YAML", fatal=True)
+                self.wrong((name, 1, 1), f"more than {most_files:,} files of YAML", fatal=True)
                 return
-            root, problems, whole = read_file(path, shown)
+            root, problems, whole = read_file(path, name)
             self.read_bytes += path.stat().st_size if path.exists() else 0
             self.problems += problems
             self.fatal = self.fatal or not whole
             if self.read_bytes > most_bytes:
-                self.wrong((shown, 1, 1), f"more than {most_bytes:,} bytes of YAML in all", fatal=True)
+                self.wrong((name, 1, 1), f"more than {most_bytes:,} bytes of YAML in all", fatal=True)
                 return
             if whole and root is not None:
                 yield root
@@ -214,15 +214,6 @@ class _Reader:
     def _twice(self, what: str, name: str, place: tuple[str, int, int], first: Item) -> None:
         file, line, _ = first.key_place()
         self.wrong(place, f"'{name}' ({what}) is defined twice: first in {file}:{line}")
-
-
-def _shown(path: Path) -> str:
-    """The path as people look for it: from the current folder where it lies below that."""
-    try:
-        # the file's own name, not what it links to: a link may lead nowhere, or to itself
-        return (path.parent.resolve() / path.name).relative_to(Path.cwd()).as_posix()
-    except (ValueError, OSError):
-        return str(path)
 
 
 def _merged(reader: _Reader) -> Item:

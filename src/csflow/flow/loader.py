@@ -34,14 +34,22 @@ CACHE_FORM = 1  # changes when the merged tree's form does
 Holidays = Callable[[str], list[str] | None]
 
 
+def _nowhere(_found: Iterable[Found]) -> list[Problem]:
+    return []
+
+
 @record
 class Loaded:
-    """A loaded project: its Definition, the merged plain tree, warnings, and the files it was read from."""
+    """A loaded project: its Definition, the merged plain tree, warnings, and the files it was read from.
+
+    ``locate`` gives what is found later in that tree its place in those files.
+    """
 
     definition: Definition
     tree: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
     files: tuple[Path, ...] = ()
+    locate: Callable[[Iterable[Found]], list[Problem]] = _nowhere
 
 
 @record
@@ -78,7 +86,7 @@ def load(folder: Path, around: Surroundings) -> Loaded:
         problems.append(Problem(problems[0].file, 1, 1, message))
     if definition is None or any(not problem.warning for problem in problems):
         raise DefinitionError(list(dict.fromkeys(problems)))
-    return Loaded(definition, project.tree, sorted(set(problems)), tuple(project.files))
+    return Loaded(definition, project.tree, sorted(set(problems)), tuple(project.files), project.located)
 
 
 def _build(
