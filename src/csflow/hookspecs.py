@@ -233,14 +233,23 @@ class Section:
     note: str | None = None
 
 
+def _by_its_name(flow: str, name: str | None = None) -> str:
+    return flow if name is None else name
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What a section is asked for: a read-only connection, the day, the language, and the section's ``with:``."""
+    """What a section is asked for: a read-only connection, the day, the language, and the section's ``with:``.
+
+    ``called(flow)`` is what the project calls a flow in this language; ``called(flow, name)`` a deadline, a task or a
+    stage of it, as the store names them. What has no label is called by its name.
+    """
 
     connection: Connection
     today: int
     language: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    called: Callable[..., str] = _by_its_name
 
 
 @hookspec

@@ -8,6 +8,7 @@ import pytest
 from shop import FILES, Shop, at
 from sqlalchemy import insert, select, update
 
+from csflow.builtin.sections import missed_deadlines
 from csflow.errors import StoreError, UsageError
 from csflow.hookspecs import Section
 from csflow.services.demo import standing
@@ -38,6 +39,7 @@ stages:
   offer: {label: Offer, deadline: 1 month after clock, transitions: {won: {trigger: signed}}}
   won: good
 """
+DEADLINES = {"csflow/missed_deadlines": missed_deadlines}
 VOID = {"meta", "link", "br", "wbr"}
 
 
@@ -289,6 +291,32 @@ def test_a_plugins_section_stands_on_the_page_and_one_that_fails_costs_only_itse
     assert "shop/wide could not be made: 1 of its rows do not fit its columns" in text
     assert "shop/none could not be made: it returns a Section, not NoneType" in text
     assert "Overdue, and with whom" in text
+
+
+def test_the_table_of_deadlines_has_the_projects_labels_and_its_link_the_tables_heading(renewing):
+    def rows(language):
+        page = page_of(renewing.store, renewing.definition, at("2026-02-05"), language=language, sections=DEADLINES)
+        return page.sections[0][1].rows, html_of(page, language)
+
+    # both flows: two cases, each missed its one deadline
+    found, text = rows("en")
+    assert found == (("Care", "Start", 0, 0, 2, "100 %"), ("Renewal", "Offer", 0, 0, 2, "100 %"))
+    assert '<a href="#section-0">Deadlines</a>' in text
+    assert "stages." not in text
+    found, text = rows("zh")
+    assert found[0][:2] == ("关怀", "开始")
+    assert '<a href="#section-0">节点是否延期</a>' in text
+
+
+def test_a_section_may_ask_what_a_flow_and_what_is_in_it_are_called(renewing):
+    asked = [("care",), ("care", "start"), ("care", "call"), ("care", "asleep"), ("gone",), ("gone", "stages.x")]
+
+    def names(sheet):
+        return Section("Names", ("Name",), tuple((sheet.called(*one),) for one in asked))
+
+    [(_, section)] = seen(renewing, sections={"shop/names": names}).sections
+    # asleep has no label; the flow gone is none of the project any more
+    assert [row[0] for row in section.rows] == ["Care", "Start", "Call them", "asleep", "gone", "stages.x"]
 
 
 def test_a_file_that_cannot_be_written_is_one_line(busy, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, func, or_, select
@@ -16,7 +17,7 @@ from csflow.errors import UsageError
 from csflow.hookspecs import Section, Sheet
 from csflow.services.book import Asked, book
 from csflow.services.deadlines import spec_of
-from csflow.services.messages import effects_of
+from csflow.services.messages import effects_of, in_language
 from csflow.store import tables as t
 from csflow.store.names import ids, subject_names
 from csflow.store.touching import last_pass
@@ -167,7 +168,7 @@ def page_of(
         counted = select(t.outbox.c.status, func.count()).group_by(t.outbox.c.status)
         page.messages = {row[0]: row[1] for row in connection.execute(counted)}
         today = zone.day_of(now)
-        sheet = Sheet(connection, today, language)
+        sheet = Sheet(connection, today, language, called=partial(_called, definition, language))
         page.period = (day_text(today - YEAR + 1), day_text(today))
         page.sections = [(name, _section(make, sheet)) for name, make in sorted((sections or {}).items())]
         if not any(metric.subject == "book" for metric in definition.metrics.values()):
@@ -214,6 +215,15 @@ def _label(flow: Flow, name: str) -> Label:
         milestones = stage.milestones if stage is not None else flow.milestones
         return milestones[spec.milestone].label or {"": spec.milestone}
     return (stage.label or {"": stage.name}) if stage is not None else flow.label
+
+
+def _called(definition: Definition, language: str, flow: str, name: str | None = None) -> str:
+    """What a flow is called, or its deadline, task or stage; by its name where the project has no label for it."""
+    known = definition.flows.get(flow)
+    if known is None or name is None:
+        return in_language(known.label if known is not None else {}, language) or name or flow
+    stage = known.stages.get(name)
+    return in_language(_label(known, name) or (stage.label if stage is not None else {}), language) or name
 
 
 def _is_share(metric: Metric, denominator: Any) -> bool:

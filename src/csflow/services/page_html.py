@@ -94,7 +94,7 @@ class _Writer:
         page, say = self.page, self.words
         title = f"{say['title']} – {page.project}"
         parts = [(name, part) for name, part in self._parts() if part]
-        links = "".join(f'<li><a href="#{name}">{escape(say.get(name, name))}</a></li>' for name, _ in parts)
+        links = "".join(f'<li><a href="#{name}">{escape(self._heading(name))}</a></li>' for name, _ in parts)
         body = "".join(f'<section id="{name}">{part}</section>' for name, part in parts)
         passed = f"{escape(say['passed'])} {escape(page.last_pass)}" if page.last_pass else escape(say["never"])
         note = f'<p class="note">{escape(page.note)}</p>' if page.note else ""
@@ -121,6 +121,13 @@ class _Writer:
         yield "messages", self._head("messages") + self._messages() if page.messages else ""
         for place, (name, section) in enumerate(page.sections):
             yield f"section-{place}", self._section(name, section)
+
+    def _heading(self, name: str) -> str:
+        """What a part is headed with: csflow's own words, or what the plugin calls its section."""
+        if name in self.words:
+            return self.words[name]
+        called, section = self.page.sections[int(name.removeprefix("section-"))]
+        return called if isinstance(section, str) else section.title
 
     def _head(self, name: str) -> str:
         return f"<h2>{escape(self.words[name])}</h2>"
