@@ -64,6 +64,30 @@ def test_rejected_rows_end_with_1_and_say_where_they_are(csflow):
     assert (csflow.folder / "bad.csv").read_text().startswith("line,column,reason,number,firm,kind,note\n2,kind,")
 
 
+@pytest.mark.parametrize("output", ["text", "json", "jsonl"])
+def test_what_came_in_is_told_before_that_refused_rows_cannot_be_written(csflow, output):
+    (csflow.folder / "firms.csv").write_text("number;firm;kind;note\n1;Ann;T;x\n2;Bob;;\n")
+    done = csflow("import", "firms", "firms.csv", "--rejects", "no/bad.csv", "--format", output, code=6)
+    why = "the rejected rows cannot be written (No such file or directory): name another file with --rejects"
+    assert done.stderr.splitlines() == [f"csflow: no/bad.csv: {why}"]
+    assert ("2 read, 1 new" if output == "text" else '"read": 2, "new": 1') in done.stdout
+    assert "kind: … is not one of single, chain" in done.stdout
+
+
+def test_suspicious_rows_are_named_by_their_first_lines(csflow):
+    (csflow.folder / "customers.csv").write_text("id\nC1\n")
+    days = "".join(f"C1,f,2024-06-0{number}\n" for number in range(1, 9))
+    (csflow.folder / "usage.csv").write_text("customer,feature,day\n" + days)
+    csflow("import", "customers", "customers.csv")
+    words = ("import", "usage", "usage.csv", "--as-of")
+    assert csflow(*words, "2024-06-06", "--dry-run").stdout.splitlines()[1:] == [
+        "  2 suspicious: lies after the day of the import (lines 8, 9)"
+    ]
+    assert csflow(*words, "2024-06-01").stdout.splitlines()[1:] == [
+        "  7 suspicious: lies after the day of the import (lines 3, 4, 5, 6, 7 …)"
+    ]
+
+
 def test_a_folder_comes_in_in_order_and_as_json(csflow):
     folder = csflow.folder / "data"
     folder.mkdir()

@@ -154,6 +154,10 @@ def test_usage_outside_its_contract_and_of_days_to_come_is_suspicious_but_kept(t
         "lies outside its contract's dates": 1,
         "lies after the day of the import": 3,
     }
+    assert told.suspicious_lines == {
+        "lies outside its contract's dates": [2],
+        "lies after the day of the import": [4, 5, 6],
+    }
 
 
 @pytest.mark.parametrize(

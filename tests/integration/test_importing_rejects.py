@@ -9,6 +9,7 @@ import pytest
 from importing_project import counts, definition
 
 from csflow.errors import UsageError
+from csflow.services.importing import RejectsError
 
 
 def test_rejects_name_line_column_reason_and_the_row(desk):
@@ -111,6 +112,18 @@ def test_a_clean_import_removes_the_rejects_of_the_last(desk):
     assert Path(told.rejects).exists()
     assert desk.bring("customers", "id,signed_on\nC1,2024-01-01").rejects is None
     assert not (desk.folder / "customers.csv.rejects.csv").exists()
+
+
+def test_where_rejects_cannot_be_written_all_else_is_done_and_told(desk):
+    nowhere = desk.folder / "no" / "such.csv"
+    with pytest.raises(RejectsError, match="the rejected rows cannot be written") as caught:
+        desk.bring("customers", "id,name,signed_on\nC1,Ann,\n,Bob,\nC3,Cy,soon\n,Di,", rejects=nowhere)
+    told = caught.value.summary
+    assert counts(told) == (4, 1, 0, 0, 3, 0)
+    assert told.rejects is None
+    assert told.reasons == {"id: is empty": 2, "signed_on: … is not YYYY-MM-DD: give its form with `format:`": 1}
+    assert desk.rows("customer", "key") == [("C1",)]
+    assert desk.rows("run", "verb", "finished") == [("import", 1)]
 
 
 def test_a_zero_byte_is_refused_on_both_databases(desk):

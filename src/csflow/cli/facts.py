@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csflow.cli.options import as_of_option, format_option, instant_of, now, print_json, progress
-from csflow.errors import UsageError
+from csflow.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from csflow.app import Csflow
@@ -55,7 +55,7 @@ def import_(
     The same file twice changes nothing. Rows that cannot be used are written beside the file with line, column and
     reason; the exit code is then 1. Mend that file and import it under the same NAME, or mend the source.
     """
-    from csflow.services.importing import import_file  # noqa: PLC0415  # SQLAlchemy comes with it
+    from csflow.services.importing import RejectsError, import_file  # noqa: PLC0415  # SQLAlchemy comes with it
     from csflow.services.importing_plugins import by_plugin  # noqa: PLC0415
 
     app = here.open()
@@ -67,26 +67,28 @@ def import_(
         raise UsageError("--complete and --rejects are for one file: csflow import NAME FILE")
     files, over = _of_folder(app, folder) if folder is not None else ([(what, file or Path(what))], {})
     summaries: list[Summary] = []
+    unwritten = ""
     for name, path in files:
         with progress(path.name) as show:
             said: dict[str, Any] = {
                 "as_of": moment, "dry_run": dry_run, "complete": complete, "progress": show, "recorded": recorded,
             }  # fmt: skip
-            if read:
-                summary = app.import_from(name, **said, **({"rejects": rejects} if rejects else {}))
-            else:
-                summary = import_file(app.store, definition, name, path, rejects=rejects, **said)
+            try:
+                if read:
+                    summary = app.import_from(name, **said, **({"rejects": rejects} if rejects else {}))
+                else:
+                    summary = import_file(app.store, definition, name, path, rejects=rejects, **said)
+            except RejectsError as error:  # the others are in: what came in is told first
+                summary, unwritten = error.summary, unwritten + f"csflow: {error}\n"
         summaries.append(summary)
-        if output == "text":
-            _tell(summary)
-        elif output == "jsonl":
-            print_json(summary.as_dict())
+        _tell(summary, output)
     if output == "json":
         files_told = [summary.as_dict() for summary in summaries]
         print_json({"dry_run": dry_run, "files": files_told, "not_imported": list(over)})
     for line in _passed_over(over) if output != "json" else ():
         click.echo(line, err=output == "jsonl")  # JSON lines are one object for each file that came in
-    return 1 if any(summary.rejected for summary in summaries) else 0
+    click.echo(unwritten, nl=False, err=True)
+    return StoreError.exit_code if unwritten else int(any(summary.rejected for summary in summaries))
 
 
 def _of_folder(app: Csflow, folder: Path) -> tuple[list[tuple[str, Path]], dict[str, str | None]]:
@@ -111,7 +113,15 @@ def _passed_over(over: dict[str, str | None]) -> list[str]:
     ]
 
 
-def _tell(summary: Summary) -> None:
+def _tell(summary: Summary, output: str) -> None:
+    """What a file brought, as soon as it is in; JSON is one object at the end."""
+    if output == "jsonl":
+        print_json(summary.as_dict())
+    elif output == "text":
+        _tell_text(summary)
+
+
+def _tell_text(summary: Summary) -> None:
     counts = ", ".join(f"{getattr(summary, name):,} {name}" for name in COUNTS)
     dry = " (dry run: nothing was written)" if summary.dry_run else ""
     click.echo(f"{summary.file} → {summary.kind}: {counts}{dry}")
@@ -119,9 +129,12 @@ def _tell(summary: Summary) -> None:
     for what, number in extra.items():
         if number:
             click.echo(f"  {number:,} {what}")
-    for title, reasons in (("rejected", summary.reasons), ("suspicious", summary.suspicions)):
-        for reason, number in reasons.items():
-            click.echo(f"  {number:,} {title}: {reason}")
+    for reason, number in summary.reasons.items():
+        click.echo(f"  {number:,} rejected: {reason}")
+    for reason, number in summary.suspicions.items():
+        lines = summary.suspicious_lines[reason]
+        where = ("line " if number == 1 else "lines ") + ", ".join(map(str, lines))
+        click.echo(f"  {number:,} suspicious: {reason} ({where}{' …' if number > len(lines) else ''})")
     if summary.rejects:
         click.echo(f"  refused rows: {summary.rejects}")
     if summary.note:

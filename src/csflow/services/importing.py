@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]  # what is done (read, write), how much, of how much
 
+LINES = 5  # of suspicious rows that a summary names
 ENDINGS = (".csv", ".jsonl", ".ndjson")
 
 
@@ -60,6 +61,7 @@ class Summary:
     closed: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     suspicions: dict[str, int] = field(default_factory=dict)
+    suspicious_lines: dict[str, list[int]] = field(default_factory=dict)  # the first of each
     rejects: str | None = None
     note: str | None = None
     dry_run: bool = False
@@ -67,6 +69,14 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """The summary for JSON: stable keys."""
         return asdict(self)
+
+
+class RejectsError(StoreError):
+    """All was imported, but the refused rows could not be written: ``summary`` says what came in."""
+
+    def __init__(self, message: str, summary: Summary) -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 def import_file(
@@ -87,7 +97,8 @@ def import_file(
     Rows that cannot be used go to ``rejects`` (default: FILE.rejects.csv), the others are written, 20,000 at a time.
     A rejects file, mended, is imported under the same name as its source. A dry run does all of it and takes it back;
     it writes a rejects file only where ``rejects`` names one. Raises UsageError when mapping and file do not fit,
-    StoreError when the file or the database cannot be used; what was written then are whole chunks.
+    StoreError when the file or the database cannot be used; what was written then are whole chunks. RejectsError, when
+    all is done, where the refused rows cannot be written.
     """
     mapping = find_mapping(definition, name)
     if complete and not mapping.kind.closes:
@@ -172,6 +183,7 @@ class _Work:
         self.source = source
         self.progress = progress
         self.mapping: Mapping = rows.plan.mapping
+        self.unwritten: str | None = None
 
     def run(
         self, connection: Connection, as_of: Instant, *, dry_run: bool, complete: bool, recorded: Instant | None
@@ -191,6 +203,8 @@ class _Work:
             finish(staging, terms, json.dumps(summary.as_dict(), ensure_ascii=False), recorded=recorded)
             commit()
             connection.rollback()
+            if self.unwritten is not None:
+                raise RejectsError(self.unwritten, summary)
         finally:
             _drop(connection, staging)
         return summary
@@ -257,7 +271,8 @@ class _Work:
 
     def _summary(self, staging: Staging, counts: Counts, *, dry_run: bool, note: str | None) -> Summary:
         rejected = write_rejects(staging.rejects(), self.source, self.target)
-        counts.rejected, counts.reasons = rejected.number, rejected.reasons
+        counts.rejected, counts.reasons, self.unwritten = rejected.number, rejected.reasons, rejected.unwritten
+        written = rejected.number and self.target is not None and self.unwritten is None
         return Summary(
             self.mapping.name,
             self.mapping.kind.name,
@@ -272,7 +287,8 @@ class _Work:
             closed=counts.closed,
             reasons=counts.reasons,
             suspicions=counts.suspicions,
-            rejects=str(self.target) if counts.rejected and self.target is not None else None,
+            suspicious_lines={reason: staging.suspicious(reason, LINES) for reason in counts.suspicions},
+            rejects=str(self.target) if written else None,
             note=note,
             dry_run=dry_run,
         )

@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from csflow.errors import StoreError
 from csflow.services.importing_files import MARKS, Source
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ class Rejected:
 
     number: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    unwritten: str | None = None  # why they could not be written, in a line
 
     def count(self, column: str, reason: str) -> None:
         """One more row."""
@@ -40,7 +40,7 @@ def write_rejects(rejects: Iterator[tuple[int, str, str]], source: Source, targe
     """Write the rejects (line, column, reason; in the order of lines) beside their rows, read once more from the file.
 
     Without rejects a file of an earlier import is removed; without a target (a dry run) they are counted only.
-    StoreError when ``target`` cannot be written.
+    Where ``target`` cannot be written they are counted all the same, and ``unwritten`` says why.
     """
     counted = Rejected()
     if target is None:
@@ -48,6 +48,7 @@ def write_rejects(rejects: Iterator[tuple[int, str, str]], source: Source, targe
             counted.count(column, reason)
         return counted
     first = next(rejects, None)
+    left = rejects if first is None else _chained(first, rejects)
     try:
         if first is None:
             target.unlink(missing_ok=True)
@@ -58,14 +59,17 @@ def write_rejects(rejects: Iterator[tuple[int, str, str]], source: Source, targe
             writer.writerow([*MARKS, *source.columns])
             again = Source(source.path, source.form)
             try:
-                for (line, column, reason), row in _beside(_chained(first, rejects), again):
+                for (line, column, reason), row in _beside(left, again):
                     counted.count(column, reason)
                     writer.writerow([line, column, reason, *row])
             finally:
                 again.close()
         os.replace(unfinished, target)  # noqa: PTH105 - Path.replace is the same
     except OSError as error:
-        raise StoreError(f"{target}: the rejected rows cannot be written ({error.strerror or error})") from error
+        why = error.strerror or error
+        counted.unwritten = f"{target}: the rejected rows cannot be written ({why}): name another file with --rejects"
+        for _, column, reason in left:
+            counted.count(column, reason)
     return counted
 
 

@@ -255,6 +255,12 @@ class Staging:
         """Whether any row was refused so far."""
         return self.connection.execute(select(self.rejected.c.line).limit(1)).first() is not None
 
+    def suspicious(self, reason: str, number: int) -> list[int]:
+        """The first lines of the file whose rows came in although ``reason`` speaks against them."""
+        line = self.ready.c.line
+        chosen = select(line).where(self.ready.c.odd == reason).order_by(line).limit(number)
+        return list(self.connection.execute(chosen).scalars())
+
     def drop(self) -> None:
         """Remove the temporary tables."""
         self.tables.drop(self.connection)
