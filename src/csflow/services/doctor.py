@@ -213,7 +213,10 @@ class _Doctor:
         found = []
         if self.zone.day_of(ahead) > self.today:
             what = f"the newest measure or pass is as of {self.zone.text(ahead)}, which is still to come"
-            advice = "a pass before it is refused: mend the machine's clock and wait, or go back to the last copy of the database"
+            advice = (
+                "a pass before it is refused: mend the machine's clock and wait,"
+                " or go back to the last copy of the database"
+            )
             found.append(Finding("clock", what, advice))
         if written is not None and written > self.looking.clock + SKEW_US:
             what = f"the newest entry was written at {self.zone.text(written)}, which is still to come"
