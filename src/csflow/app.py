@@ -105,7 +105,7 @@ class Csflow:
 
     def validate(self) -> Loaded:
         """Read and check everything anew, past the cache. DefinitionError where it is wrong."""
-        from csflow.plugins import HOOKS, OBSERVER, checks, misplaced, not_there, provided, providers
+        from csflow.plugins import HOOKS, OBSERVER, checks, misplaced, not_there, provided, providers, unreachable
 
         off: list[str] = []
         try:
@@ -118,7 +118,8 @@ class Csflow:
         names = set(providers(manager)).union(*(provided(manager, hook) for hook in HOOKS if hook != OBSERVER))
         around = replace(self.surroundings, provided=self._provided | names, checks=checks(manager))
         loaded = load(self.project, around)
-        told = [*loaded.locate(not_there(manager, off)), *misplaced(manager)]
+        later = [*not_there(manager, off), *unreachable(manager, loaded.tree.get("people") or {})]
+        told = [*loaded.locate(later), *misplaced(manager)]
         return replace(loaded, problems=[*loaded.problems, *told])
 
     def measure(self, request: Request) -> Ran:

@@ -192,10 +192,13 @@ class Notifier:
 
     ``receiver`` says what a message goes to (a host, say) where one way leads to many: when messages to one of them
     fail again and again, only what goes there too is held back. It is kept nowhere and told nobody.
+
+    ``check`` raises ValueError, which says why, for an address that no message could go to: `validate` warns of it.
     """
 
     open: Callable[[], AbstractContextManager[Send]]
     receiver: Callable[[Message], str] | None = None
+    check: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from csflow.flow.calls import CALLS
 from csflow.flow.files import POPULATION_FILE, shown
 from csflow.flow.sites import Found
 from csflow.flow.types import Outside, Type
-from csflow.hookspecs import Failure, Function, Moved, Provider, attempt, in_one_line
+from csflow.hookspecs import Failure, Function, Moved, Notifier, Provider, attempt, in_one_line
 from csflow.installed import PLUGINS, Entry, fits, installed
 
 ENTRY_POINTS = PLUGINS
@@ -395,9 +395,23 @@ def checks(manager: Manager) -> dict[str, Callable[[dict[str, Any]], str | None]
     return {name: _check(one.check) for name, one in providers(manager).items() if one.check is not None}
 
 
-def _check(check: Callable[[Mapping[str, Any]], None]) -> Callable[[dict[str, Any]], str | None]:
-    def told(options: dict[str, Any]) -> str | None:
-        reason = attempt(check, deepcopy(options))[1]
+def unreachable(manager: Manager, people: Mapping[str, Any]) -> list[Found]:
+    """A warning for each colleague's address that no message could go to; what the environment holds is not known."""
+    ways = {way: one for way, (_, one) in provided(manager, "csflow_notifiers").items() if isinstance(one, Notifier)}
+    found = []
+    for name, content in people.items():
+        for way, address in (content.get("address") or {}).items():
+            check = ways[way].check if way in ways and not address.startswith("$") else None
+            reason = _check(check)(address) if check is not None else None
+            if reason is not None:
+                message = f"{reason}: no message by {way} can go there"
+                found.append(Found(("people", name, "address", way), message, warning=True))
+    return found
+
+
+def _check(check: Callable[[Any], None]) -> Callable[[Any], str | None]:
+    def told(written: Any) -> str | None:
+        reason = attempt(check, deepcopy(written))[1]
         return None if reason is None else reason.removeprefix("ValueError: ")
 
     return told

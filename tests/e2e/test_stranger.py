@@ -194,3 +194,21 @@ def test_a_signal_that_comes_while_python_tidies_up_is_not_lost(number, code):
     found = subprocess.run([sys.executable, "-c", INTERRUPTED, str(int(number))], capture_output=True, timeout=15)
     assert found.returncode == code
     assert b"Traceback" not in found.stderr
+
+
+def test_a_wrong_address_and_wrong_columns_are_told_at_their_places(project):
+    (project / "more.yaml").write_text(
+        "people:\n  li:\n    address: {webhook: 'htp:/foo', mail: not-an-address}\n", encoding="utf-8"
+    )
+    code, out, _ = csflow(project, "validate", str(project))
+    assert code == 0
+    place = f"{project / 'more.yaml'}:3:"
+    told = out.splitlines()
+    assert told[0].startswith(f"{place}25: warning: the webhook's address is not one")
+    assert told[1] == f"{place}42: warning: the mail address is not one: no message by mail can go there"
+    (project / "maps.yaml").write_text(
+        "imports:\n  crm: {into: customer, columns: {id: num, nmae: title}}\n", encoding="utf-8"
+    )
+    code, out, _ = csflow(project, "validate", str(project))
+    assert code == 3
+    assert f"{project / 'maps.yaml'}:2:44: customer has no 'nmae': did you mean 'name'?" in out.splitlines()

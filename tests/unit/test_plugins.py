@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from csflow.builtin import mail, webhook
 from csflow.errors import UsageError
-from csflow.hookspecs import Failure, Moved, Provider, attempt, hookimpl
+from csflow.hookspecs import Failure, Moved, Notifier, Provider, attempt, hookimpl
 from csflow.installed import PLUGINS, Entry
 from csflow.plugins import (
     HOOKS,
@@ -22,6 +23,7 @@ from csflow.plugins import (
     provided,
     providers,
     tell_moves,
+    unreachable,
 )
 
 
@@ -253,3 +255,35 @@ def test_a_plugin_without_a_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def csflow_metrics():\n    return {}\n", "utf-8")
     (problem,) = misplaced(make_manager([], files=local_plugins([tmp_path])))
     assert str(problem) == "a.py: csflow_metrics: write @hookimpl above it: without, it is never called"
+
+
+@pytest.mark.parametrize(
+    ("way", "address", "reason"),
+    [
+        ("webhook", "htp:/foo", "the webhook's address is not one: https://HOST/PATH"),
+        ("webhook", "https://", "the webhook's address is not one: https://HOST/PATH"),
+        ("webhook", "https://me:secret@x.example", "the webhook's address has a login in it: put a token"),
+        ("mail", "not-an-address", "the mail address is not one"),
+        ("mail", "a@x.example, b@x.example", "the mail address is not one"),
+        ("pager", "x", "four digits, please"),
+    ],
+)
+def test_an_address_that_nothing_could_go_to_is_told_at_its_place(way: str, address: str, reason: str) -> None:
+    def digits(text: str) -> None:
+        if len(text) != 4:
+            raise ValueError("four digits, please")
+
+    pager = SimpleNamespace(csflow_notifiers=hookimpl(lambda: {"pager": Notifier(lambda: None, check=digits)}))
+    manager = make_manager([("webhook", webhook), ("mail", mail), ("pager", pager)])
+    (found,) = unreachable(manager, {"li": {"address": {way: address}}})
+    assert (found.path, found.warning) == (("people", "li", "address", way), True)
+    assert found.message.startswith(reason)
+    assert found.message.endswith(f": no message by {way} can go there")
+    assert "secret" not in found.message
+
+
+def test_addresses_that_are_right_or_not_known_yet_are_not_told() -> None:
+    manager = make_manager([("webhook", webhook), ("mail", mail)])
+    right = {"webhook": "https://x.example:8443/a?b=c", "mail": "li@x.example", "phone": "12"}
+    people = {"li": {"address": right}, "bo": {"address": {"webhook": "$HOOK", "mail": "$MAIL"}}, "ka": {}}
+    assert unreachable(manager, people) == []

@@ -114,15 +114,14 @@ def _login(server: smtplib.SMTP, user: str, password: str) -> None:
 def letter_of(message: Message, sender: str) -> EmailMessage:
     """The message as a mail. Undeliverable where the recipient has no address that could be one."""
     to = message.recipient.address.get("mail", "").strip()
-    if not _ADDRESS.fullmatch(to):
-        raise Undeliverable("the recipient has no mail address" if not to else "the mail address is not one")
+    if not to:
+        raise Undeliverable("the recipient has no mail address")
     letter = EmailMessage()
     letter["From"] = sender
-    user, _, domain = to.rpartition("@")
     try:
-        letter["To"] = Address(" ".join((message.recipient.name or "").split()), user, domain)
+        letter["To"] = _addressed(to, message.recipient.name or "")
     except ValueError as error:
-        raise Undeliverable("the mail address is not one") from error
+        raise Undeliverable(str(error)) from error
     letter["Subject"] = " ".join(message.title.split()) or "csflow"
     letter["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2]}>"
     letter["Date"] = format_datetime(datetime.fromisoformat(message.at))
@@ -130,6 +129,20 @@ def letter_of(message: Message, sender: str) -> EmailMessage:
     letter["Content-Language"] = message.language
     letter.set_content(message.text, cte="base64")
     return letter
+
+
+def _addressed(to: str, name: str) -> Address:
+    """The address as a letter has it, with the name in one line. ValueError where it is none."""
+    user, _, domain = to.strip().rpartition("@")
+    with suppress(ValueError):
+        if _ADDRESS.fullmatch(to.strip()):
+            return Address(" ".join(name.split()), user, domain)
+    raise ValueError("the mail address is not one")
+
+
+def check_address(text: str) -> None:
+    """ValueError where no mail could go to it."""
+    _addressed(text, "")
 
 
 def _refused(code: int, said: str, *, login: bool = False) -> Exception:
@@ -163,4 +176,4 @@ def _opened() -> Iterator[Send]:
 @hookimpl
 def csflow_notifiers() -> dict[str, Notifier]:
     """``mail``, to ``address: {mail: …}`` or a contact's mail."""
-    return {"mail": Notifier(_opened)}
+    return {"mail": Notifier(_opened, check=check_address)}

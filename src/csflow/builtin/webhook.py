@@ -182,6 +182,14 @@ def receiver_of(message: Message) -> str:
     return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
+def check_address(url: str) -> None:
+    """ValueError where no message could be posted to it."""
+    try:
+        _address(url)
+    except Undeliverable as error:
+        raise ValueError(str(error)) from None
+
+
 @contextmanager
 def _opened() -> Iterator[Send]:
     yield post
@@ -190,4 +198,4 @@ def _opened() -> Iterator[Send]:
 @hookimpl
 def csflow_notifiers() -> dict[str, Notifier]:
     """``webhook``, to ``address: {webhook: …}``."""
-    return {"webhook": Notifier(_opened, receiver_of)}
+    return {"webhook": Notifier(_opened, receiver_of, check_address)}
