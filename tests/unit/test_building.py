@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from csflow.errors import DefinitionError
 from csflow.flow.building import build, content_hash
 from csflow.flow.types import BOOLEAN, DATE, MONEY, NUMBER, SHARE, TEXT
 from csflow.store.catalogue import CATALOGUE
@@ -341,6 +342,23 @@ def test_a_metric_without_a_provider_is_a_warning_and_stays_unknown(load_project
     assert metric.expression is None
     assert [p.message for p in loaded.problems] == ["nothing provides 'my/plugin', so this metric stays unknown"]
     assert not load_project(text, provided=frozenset({"my/plugin"})).problems
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("csflow/activ_days", "there is no 'csflow/activ_days': did you mean 'csflow/active_days'?"),
+        ("csflow/zzz", "there is no 'csflow/zzz': csflow has csflow/active_days, csflow/hours"),
+    ],
+)
+def test_what_csflow_itself_does_not_have_is_an_error(load_project: Load, name: str, message: str) -> None:
+    text = f"metrics: {{m.a: {{uses: {name}, type: number}}}}"
+    with pytest.raises(DefinitionError) as caught:
+        load_project(text, provided=frozenset({"csflow/active_days", "csflow/hours", "my/plugin"}))
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column, problem.message, problem.warning) == (1, 23, message, False)
+    (unsure,) = load_project(text, provided=frozenset({"my/plugin"})).problems  # csflow's own are switched off
+    assert unsure.warning
 
 
 def test_watched_conditions_are_collected_once(load_project: Load) -> None:

@@ -25,6 +25,7 @@ Tree = dict[str, Any]
 T = TypeVar("T")
 Checks = Mapping[str, Callable[[dict[str, Any]], str | None]]  # name of `uses:` → what is wrong with its `with:`
 MAX_PROBLEMS = 200
+OWN = "csflow/"  # what the names of everything that csflow itself computes begin with
 
 
 @record
@@ -111,7 +112,12 @@ class Site:
         name = str(written["uses"])
         if name not in self.provided:
             near = nearest(name, self.provided)
-            self.wrong((*path, "uses"), f"nothing provides '{name}', so this {what} stays unknown{near}", warning=True)
+            own = sorted(word for word in self.provided if word.startswith(OWN))
+            if own and name.startswith(OWN):  # csflow's own: nobody else will ever provide it
+                message = f"there is no '{name}'{near or f': csflow has {", ".join(own)}'}"
+            else:
+                message = f"nothing provides '{name}', so this {what} stays unknown{near}"
+            self.wrong((*path, "uses"), message, warning=not (own and name.startswith(OWN)))
         reason = self.checks[name](dict(written.get("with") or {})) if name in self.checks else None
         if reason is not None:
             self.wrong((*path, "with") if written.get("with") else (*path, "uses"), f"{name}: {reason}")
