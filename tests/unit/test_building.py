@@ -347,8 +347,8 @@ def test_a_metric_without_a_provider_is_a_warning_and_stays_unknown(load_project
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("csflow/activ_days", "there is no 'csflow/activ_days': did you mean 'csflow/active_days'?"),
-        ("csflow/zzz", "there is no 'csflow/zzz': csflow has csflow/active_days, csflow/hours"),
+        ("csflow/activ_days", "there is no 'csflow/activ_days': did you mean 'active_days'?"),
+        ("csflow/zzz", "there is no 'csflow/zzz': after csflow/ stands active_days, hours"),
     ],
 )
 def test_what_csflow_itself_does_not_have_is_an_error(load_project: Load, name: str, message: str) -> None:

@@ -111,17 +111,20 @@ class Site:
         """What a ``uses:`` calls: a warning where nothing provides it, an error where its ``with:`` is wrong."""
         name = str(written["uses"])
         if name not in self.provided:
-            near = nearest(name, self.provided)
-            own = sorted(word for word in self.provided if word.startswith(OWN))
-            if own and name.startswith(OWN):  # csflow's own: nobody else will ever provide it
-                message = f"there is no '{name}'{near or f': csflow has {", ".join(own)}'}"
-            else:
-                message = f"nothing provides '{name}', so this {what} stays unknown{near}"
-            self.wrong((*path, "uses"), message, warning=not (own and name.startswith(OWN)))
+            self._unprovided((*path, "uses"), name, what)
         reason = self.checks[name](dict(written.get("with") or {})) if name in self.checks else None
         if reason is not None:
             self.wrong((*path, "with") if written.get("with") else (*path, "uses"), f"{name}: {reason}")
         return name
+
+    def _unprovided(self, path: Path, name: str, what: str) -> None:
+        own = sorted(word.removeprefix(OWN) for word in self.provided if word.startswith(OWN))
+        if own and name.startswith(OWN):  # nobody else will ever provide it
+            near = nearest(name.removeprefix(OWN), own)
+            self.wrong(path, f"there is no '{name}'{near or ': after csflow/ stands ' + ', '.join(own)}")
+            return
+        near = nearest(name, self.provided)
+        self.wrong(path, f"nothing provides '{name}', so this {what} stays unknown{near}", warning=True)
 
     def given(self, path: Path, written: Tree, subject: str) -> tuple[Fact, ...]:
         """The facts that ``with: {reads: [contact.post]}`` of a ``uses:`` names."""
