@@ -13,11 +13,20 @@ from csflow.errors import StoreError, UsageError
 from csflow.hookspecs import Section
 from csflow.services.demo import standing
 from csflow.services.page import Count, page_of
-from csflow.services.page_html import html_of, write_page
+from csflow.services.page_html import _figure, html_of, write_page
 from csflow.services.status import status
 from csflow.store import tables as t
 from csflow.values import day
 
+FIGURES = """
+metrics:
+  heads.contracts: {label: Contracts per customer, subject: book, value: count(contract) / count(customer)}
+  heads.worth: {label: Worth per customer, subject: book, value: "sum(contract, contract.amount) / count(customer)"}
+  money.large:
+    label: In large contracts
+    subject: book
+    value: sum(contract, contract.amount, contract.amount >= money(10000)) / sum(contract, contract.amount)
+"""
 METRICS = """
 metrics:
   size.state: {label: {en: Size, zh: 规模}, of: customer.beds, bands: {few: 0, some: 10, many: 50}}
@@ -217,6 +226,39 @@ def test_a_rate_of_the_book_is_shown_with_both_numbers_and_its_customers(sized):
     ]
     assert "33.3%" in written(sized)
     assert "1 of 3" in written(sized)
+
+
+def test_a_number_per_head_is_no_percentage_and_amounts_have_separators(database, tmp_path):
+    opened = Shop(database, tmp_path / "heads", FILES | {"metrics.yaml": FIGURES})
+    for key, amount in (("C-1", 900_000_000), ("C-2", 100_000_050), ("C-3", None)):  # in cents
+        opened.customer(key, amount=amount, starts="2026-01-01" if amount else None)
+    text = written(opened)
+    opened.close()
+    # two contracts of three customers; 10,000,000.50 euros by three; all of it in large contracts
+    assert ">0.67</td>" in text
+    assert "2 of 3" in text
+    assert ">3,333,333.50 EUR</td>" in text
+    assert "10,000,000.50 EUR of 3" in text
+    assert "C-1</span> 9,000,000 EUR/1" in text
+    assert ">100.0%</td>" in text
+
+
+def test_figures_of_every_kind_are_written_for_people():
+    told = {1234567: "1,234,567", 3.978: "3.98", "-0.50 EUR": "-0.50 EUR", "-1234 CNY": "-1,234 CNY", "big": "big"}
+    assert {value: _figure(value) for value in told} == told
+    assert _figure(None) == "?"
+
+
+def test_an_end_is_called_as_status_calls_it(database, tmp_path):
+    complaint = FILES["complaint.yaml"].replace("closed: good", "closed: neutral")
+    opened = Shop(database, tmp_path / "ends", FILES | {"complaint.yaml": complaint})
+    opened.customer("C-1")
+    opened.run("2026-01-05")
+    opened.say("C-1", "complain", "2026-01-06")
+    opened.run("2026-01-06")
+    text = written(opened)
+    opened.close()
+    assert 'closed <span class="soft">(neutral end)</span>' in text
 
 
 def test_without_a_metric_of_the_book_contracts_that_ended_and_were_renewed_are_counted(shop):

@@ -63,7 +63,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """The messages of a month: how many were written, and the newest of them, the last one last: (day, to whom, title)."""
+    """The messages of a month: how many were written, and the newest, the last one last, as (day, to whom, title)."""
 
     name: str
     number: int

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, and_, func, or_, select
 
 from csflow.errors import UsageError
+from csflow.flow import nodes as n
 from csflow.hookspecs import Section, Sheet
 from csflow.services.book import Asked, book
 from csflow.services.deadlines import spec_of
@@ -199,7 +200,7 @@ def _rates(store: Store, definition: Definition, now: Instant, period: tuple[str
         Rate(
             one["metric"], definition.metrics[one["metric"]].label, one["value"], one["numerator"],
             one["denominator"], one["unknown"], tuple(one.get("of") or ()),
-            _is_share(definition.metrics[one["metric"]], one["denominator"]),
+            _is_share(definition.metrics[one["metric"]]),
         )
         for one in found["figures"]
     ]  # fmt: skip
@@ -226,9 +227,20 @@ def _called(definition: Definition, language: str, flow: str, name: str | None =
     return in_language(_label(known, name) or (stage.label if stage is not None else {}), language) or name
 
 
-def _is_share(metric: Metric, denominator: Any) -> bool:
-    """Whether it is read in per cent: a share, or one sum or count divided by another."""
-    return metric.type.name == "share" or (metric.type.name == "number" and denominator is not None)
+def _is_share(metric: Metric) -> bool:
+    """Whether it is read in per cent: a share, or a part of the same things divided by the whole.
+
+    So contracts by contracts or an amount by an amount, but not nodes by customers: that is a number per head.
+    """
+    node = metric.expression.node if metric.expression is not None else None
+    if metric.type.name != "number" or not isinstance(node, n.Arithmetic) or node.op != "/":
+        return metric.type.name == "share"
+    left, right = node.left, node.right
+    if left.type.name == right.type.name == "money":
+        return True
+    if not isinstance(left, n.Aggregate) or not isinstance(right, n.Aggregate):
+        return False
+    return left.fn == right.fn == "count" and left.thing == right.thing
 
 
 class _Asker:
@@ -317,9 +329,10 @@ class _Asker:
             if row.person is None and flow is not None and row.stage in flow.stages and role == row.what:
                 role = flow.stages[row.stage].responsible or flow.responsible  # a deadline names no role of its own
             customer = self.keys.get(row.customer, "")
+            case = f"{row.flow}/{subjects[row.flow, row.subject]}/{row.number}"
             by_person[row.person or role or ""].append(
                 Late(
-                    f"{row.flow}/{subjects[row.flow, row.subject]}/{row.number}", customer, row.flow, row.stage, row.what,
+                    case, customer, row.flow, row.stage, row.what,
                     _label(flow, row.what) if flow is not None else {},
                     self.zone.text(row.due)[:10] if row.due is not None else "",
                     max(0, (self.now - row.due) // DAY_US) if row.due is not None else 0,

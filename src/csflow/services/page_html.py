@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,8 @@ caption{text-align:left;font-weight:600;padding:.25rem 0}
 th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--line)}
 thead th{color:var(--soft);font-weight:600;font-size:.9rem}tbody th{font-weight:400}
 th,td{overflow-wrap:break-word}tbody th{min-width:6.5rem}
-.n{text-align:right;white-space:nowrap}thead .n{white-space:normal}.late{color:var(--late);font-weight:600}.good{color:var(--good)}
+.n{text-align:right;white-space:nowrap}thead .n{white-space:normal}
+.late{color:var(--late);font-weight:600}.good{color:var(--good)}
 details>summary{cursor:pointer;min-height:1.5rem}details[open]>p{max-width:34rem;margin-left:auto;text-align:left}
 td.n details[open]{white-space:normal}.of{font-size:.85rem;color:var(--soft)}
 .bar{display:block;height:.4rem;background:var(--mark);border-radius:.2rem;margin-top:.25rem;min-width:1px}
@@ -51,6 +53,7 @@ body{font-size:9.5pt}nav{display:none}h2,h3,caption{break-after:avoid}tr,.cards 
 a{color:inherit;text-decoration:none}summary{list-style:none}summary::-webkit-details-marker{display:none}
 .bar{print-color-adjust:exact;-webkit-print-color-adjust:exact}@page{margin:14mm}}
 """
+AMOUNT = re.compile(r"(-?)(\d+)((?:\.\d+)? [A-Z]{3})")  # as `money_text` writes it
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -83,6 +86,16 @@ def write_page(
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}") from None
     return [f"section {name}: {why}" for name, why in page.sections if isinstance(why, str)]
+
+
+def _figure(value: Any) -> str:
+    """A number or an amount with separators between its thousands, what is no whole number to two places; ? unknown."""
+    if value is None:
+        return "?"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{round(value, 2):,}"
+    amount = AMOUNT.fullmatch(str(value))
+    return f"{amount[1]}{int(amount[2]):,}{amount[3]}" if amount is not None else str(value)
 
 
 class _Writer:
@@ -192,7 +205,7 @@ class _Writer:
             return self.words["unknown"]
         if rate.share and isinstance(rate.value, int | float):
             return f"{rate.value:.1%}"
-        return f"{rate.value:,}" if isinstance(rate.value, int) else f"{rate.value}"
+        return _figure(rate.value)
 
     def _rates(self) -> str:
         say, rates = self.words, self._all_rates()
@@ -205,7 +218,9 @@ class _Writer:
 
     def _made_of(self, rate: Rate) -> str:
         say = self.words
-        made = f"{rate.numerator} {say['of']} {rate.denominator}" if rate.denominator is not None else ""
+        made = (
+            f"{_figure(rate.numerator)} {say['of']} {_figure(rate.denominator)}" if rate.denominator is not None else ""
+        )
         doubt = f"{rate.unknown:,} {say['not_judged']}" if rate.unknown else ""
         told = " · ".join(one for one in (made, doubt) if one) or "–"
         if not rate.of:
@@ -217,8 +232,8 @@ class _Writer:
 
     def _share_of(self, one: dict[str, Any]) -> str:
         if one.get("denominator") is None:
-            return f"{one.get('value')}"
-        return f"{one.get('numerator')}/{one['denominator']}" + ("?" if one.get("unknown") else "")
+            return _figure(one.get("value"))
+        return f"{_figure(one.get('numerator'))}/{_figure(one['denominator'])}" + ("?" if one.get("unknown") else "")
 
     # bands, people, flows
 
@@ -262,8 +277,8 @@ class _Writer:
         ]
         rows = [
             [
-                self._customer(one.customer, ""), escape(one.case).replace("/", "/<wbr>"), escape(self._name(one.label, one.what)),
-                escape(one.due), f"{one.days:,}",
+                self._customer(one.customer, ""), escape(one.case).replace("/", "/<wbr>"),
+                escape(self._name(one.label, one.what)), escape(one.due), f"{one.days:,}",
             ]
             for one in person.lines
         ]  # fmt: skip

@@ -12,8 +12,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "overdue": ("Overdue cases", "延期案例"),
     "things": ("deadlines and tasks past due", "延期节点与任务"),
     "counted": (
-        "A case is overdue while one of its deadlines is missed and not met since, or one of its tasks is past due. "
-        "One that is late with several people is counted with each of them.",
+        "A case is overdue while a deadline is missed or a task past due. It counts with each person it is late with.",
         "案例有节点延期未完成或任务过期未办,即为延期案例;涉及多人的案例在每人名下各计一次。",
     ),
     "moves": ("Moves in 28 days", "近28天流转"),
@@ -52,7 +51,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "passed": ("last pass", "最近一次运行"),
     "good": ("good end", "好的结束"),
     "bad": ("bad end", "坏的结束"),
-    "neutral": ("end", "结束"),
+    "neutral": ("neutral end", "其他结束"),
     "pending": ("waiting to be sent", "待发送"),
     "withheld": ("withheld", "暂扣"),
     "sent": ("sent", "已发送"),
