@@ -461,3 +461,16 @@ def test_a_quiet_time_of_no_clock_is_refused_at_its_place(told: Told, span: str)
 @pytest.mark.parametrize("span", ["21:00-08:00", "0:00-24:00", "9:30 – 23:59"])
 def test_a_quiet_time_may_begin_or_end_at_midnight(told: Told, span: str) -> None:
     assert told({"csflow.yaml": f'csflow: 1\nname: p\nzone: UTC\nquiet: "{span}"\n'}) == []
+
+
+@pytest.mark.parametrize("address", ["postgres//me:secret@x", "mysql://me:secret@x/y", "secret.db", "postgresql:/x"])
+def test_a_database_whose_address_is_none_is_refused_and_not_shown(told: Told, address: str) -> None:
+    message = "4:11: not the address of a database: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+    assert told({"csflow.yaml": f"csflow: 1\nname: p\nzone: UTC\ndatabase: {address}\n"}) == [message]
+
+
+@pytest.mark.parametrize(
+    "address", ["sqlite:///x.db", "postgresql://me@x/y", "postgresql+psycopg://x/y", "postgres://x/y"]
+)
+def test_the_address_of_a_database_is_taken(told: Told, address: str) -> None:
+    assert told({"csflow.yaml": f"csflow: 1\nname: p\nzone: UTC\ndatabase: {address}\n"}) == []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 IMPORTED = ("feature", "usage", "activity", "answer", "rate", "trigger", "case")
 _HOUR = "([01]?[0-9]|2[0-3])"
 _CLOCK_SPAN = re.compile(f"{_HOUR}:[0-5][0-9] ?[-–] ?({_HOUR}:[0-5][0-9]|24:00)")
+_DATABASE = re.compile(r"(sqlite|postgres|postgresql)(\+[a-z0-9_]+)?://.*", re.DOTALL)
 _WEEKDAYS = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?")
 _LIMIT = re.compile(r"[a-z_]+ *(>=|>) *[0-9]+(\.[0-9]+)?%?")
 _COLLECTED = frozenset({"tasks", "messages", "refused", "unknown"})
@@ -50,6 +51,10 @@ def _check_settings(site: Site) -> None:
     for place, text in enumerate(listed((site.tree.get("plan") or {}).get("fail_if"))):
         if not _LIMIT.fullmatch(text):
             site.wrong(("plan", "fail_if", place), f"'{text}' is not a limit: write amount_moved > 5%")
+    database = site.tree.get("database")
+    if database and not _DATABASE.fullmatch(database):  # not shown: a password may stand in it
+        message = "not the address of a database: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        site.wrong(("database",), message)
     if not re.fullmatch("[A-Z]{3}", site.names.currency):
         site.wrong(("currency",), f"'{site.names.currency}' is not a currency: write its three letters, such as EUR")
 
