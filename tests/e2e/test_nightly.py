@@ -80,7 +80,7 @@ def test_a_plugin_that_failed_is_named_and_the_night_ends_with_1(shop: Path) -> 
 @needs_jq
 def test_a_wrong_option_ends_with_2(shop: Path) -> None:
     done = night(shop, "--as-often-as-you-like")
-    assert (done.returncode, done.stdout) == (2, "shop: the call is wrong\n")
+    assert (done.returncode, done.stdout) == (2, "shop: the call, or a file, is wrong\n")
 
 
 @needs_jq

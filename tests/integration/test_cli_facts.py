@@ -148,7 +148,9 @@ def test_what_a_complete_file_lacks_is_counted_as_closed(csflow):
         (("import", "firsm", "firms.csv"), 2, "did you mean firms?"),
         (("import", "nowhere"), 2, "'nowhere' is no folder"),
         (("import", "firms", "none.csv"), 6, "none.csv: No such file"),
-        (("import", "firms", "latin.csv"), 6, "latin.csv:2: byte 0xeb is not utf-8"),
+        (("import", "firms", "latin.csv"), 2, "latin.csv:2: byte 0xeb is not utf-8"),
+        (("import", "firms", "empty.csv"), 2, "empty.csv: the file is empty"),
+        (("import", "firms", "quote.csv"), 2, "quote.csv:2: a quotation mark is opened here"),
         (("import", "firms", "odd.csv"), 2, "nothing reads column 'colour'"),
         (("import", "firms", "firms.csv", "--complete"), 2, "--complete closes"),
         (("import", "firms", "firms.csv", "--as-of", "soon"), 2, "--as-of 'soon'"),
@@ -159,6 +161,8 @@ def test_what_a_complete_file_lacks_is_counted_as_closed(csflow):
 def test_what_cannot_be_done_is_one_line_and_an_exit_code(csflow, words, code, says):
     (csflow.folder / "firms.csv").write_text("number;firm;kind;note\n")
     (csflow.folder / "latin.csv").write_bytes("number;firm;kind;note\n1;Zoë;S;\n".encode("cp1252"))
+    (csflow.folder / "empty.csv").write_text("")
+    (csflow.folder / "quote.csv").write_text('number;firm;kind;note\n1;"Zoe;S;\n2;Ann;S;\n')
     (csflow.folder / "odd.csv").write_text("number;firm;kind;note;colour\n")
     done = csflow(*words, code=code)
     assert says in done.stderr

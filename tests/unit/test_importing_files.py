@@ -67,19 +67,21 @@ def test_a_wrong_option_is_refused(options, says):
 
 def test_a_wrong_encoding_names_line_byte_and_remedy(write):
     path = write("id,name\n1,Ann\n2,Zoë\n", encoding="cp1252")
-    with pytest.raises(StoreError, match=r"data\.csv:3: byte 0xeb is not utf-8.*encoding: gb18030"):
+    with pytest.raises(
+        UsageError, match=r"data\.csv:3: byte 0xeb is not utf-8: save the file as UTF-8, or .*encoding: gb18030"
+    ):
         rows_of(path)
 
 
 def test_a_wrong_encoding_late_in_the_file_is_found_too(write):
     path = write(b"id,name\n" + b"1,Ann\n" * 30_000 + b"2,\xff\n")
-    with pytest.raises(StoreError, match=r":30002: byte 0xff"):
+    with pytest.raises(UsageError, match=r":30002: byte 0xff"):
         rows_of(path)
 
 
 def test_utf_16_is_refused_until_it_is_said(write):
     path = write("id,name\n1,Ann\n", encoding="utf-16")
-    with pytest.raises(StoreError, match="is not utf-8"):
+    with pytest.raises(UsageError, match="is not utf-8"):
         rows_of(path)
     assert rows_of(path, Format(encoding="utf-16"))[1] == [(2, ["1", "Ann"])]
 
@@ -92,19 +94,22 @@ def test_utf_16_is_refused_until_it_is_said(write):
         ("id,name,id\n1,2,3\n", "two columns are named 'id'"),
         ("i\0d,name\n1,2\n", "zero bytes"),
         ('id,name\n1,"open\n' + "x\n" * 100_000, "quotation mark left open"),
-        ('id,name\n1,"open\nagain\n', r"data\.csv:\d"),
+        ('id,name\n1,"open\nagain\n', r"data\.csv:2: a quotation mark is opened here, or left open in this row$"),
+        ('id,name\n1,x\n2,"a\nb"\n3,"open\n4,y\n', r"data\.csv:5: a quotation mark is opened here"),
+        ('id,name\n1,"open\n2,"x"\n', r"data\.csv:3: ',' expected after '\"' \(the row begins in line 2\)$"),
+        ('"id,name\n1,x\n', r"data\.csv:1: a quotation mark is opened here"),
         ("id,name\n1," + "x" * 200_000 + "\n", r"data\.csv:2: a cell has more than"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused_in_one_line(write, content, says):
-    with pytest.raises(StoreError, match=says) as caught:
+    with pytest.raises(UsageError, match=says) as caught:
         rows_of(write(content))
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_without_line_ends_is_not_read_into_memory(write, monkeypatch):
     monkeypatch.setattr(importing_files, "BLOCK", 1000)
-    with pytest.raises(StoreError, match="a line is longer than 1000 bytes"):
+    with pytest.raises(UsageError, match="a line is longer than 1000 bytes"):
         rows_of(write("x" * 5000))
 
 
@@ -125,12 +130,12 @@ def test_jsonl_has_the_columns_of_all_its_rows(write):
 
 
 def test_a_jsonl_file_with_nothing_in_it_is_empty(write):
-    with pytest.raises(StoreError, match=r"data\.jsonl: the file is empty"):
+    with pytest.raises(UsageError, match=r"data\.jsonl: the file is empty"):
         rows_of(write("\n\n", "data.jsonl"))
 
 
 def test_a_jsonl_file_in_another_encoding_is_named_with_its_line(write):
-    with pytest.raises(StoreError, match=r"data\.jsonl:2: byte 0xeb is not utf-8"):
+    with pytest.raises(UsageError, match=r"data\.jsonl:2: byte 0xeb is not utf-8"):
         rows_of(write('{"name": "Ann"}\n{"name": "Zoë"}\n', "data.jsonl", "cp1252"))
 
 
@@ -155,7 +160,7 @@ def test_a_line_that_is_no_json_object_is_one_unread_row_among_the_others(write,
 
 @pytest.mark.parametrize("line", NO_OBJECTS)
 def test_a_file_whose_first_line_is_no_json_object_is_no_jsonl(write, line):
-    with pytest.raises(StoreError, match=r"data\.jsonl:2: this line is not a JSON object"):
+    with pytest.raises(UsageError, match=r"data\.jsonl:2: this line is not a JSON object"):
         rows_of(write("\n" + line + '\n{"a": 1}\n', "data.jsonl"))
 
 

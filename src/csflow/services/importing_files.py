@@ -1,10 +1,15 @@
-"""Reading CSV and JSONL in batches: constant memory, exact line numbers, clear words for files that cannot be read."""
+"""Reading CSV and JSONL in batches: constant memory, exact line numbers, clear words for files that cannot be read.
+
+StoreError where a file cannot be opened or read: another time it may be. UsageError for what stands in it: as long as
+it stands there, trying again does not help.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
@@ -128,21 +133,19 @@ class Source:
         with self.path.open("rb") as file:
             while block := file.read(BLOCK):
                 if len(block) == BLOCK and b"\n" not in block and b"\r" not in block:
-                    raise StoreError(f"{self.path}: a line is longer than {BLOCK} bytes: this is no table")
+                    raise UsageError(f"{self.path}: a line is longer than {BLOCK} bytes: this is no table")
 
     def _begins_with_marks(self) -> bool:
         wanted = f"{','.join(MARKS)},".encode()
         with self.path.open("rb") as file:
             return file.read(len(wanted) + len(BOM)).removeprefix(BOM).startswith(wanted)
 
-    def _reader(self) -> Any:
+    def _reader(self, file: TextIO) -> Any:
         csv.field_size_limit(LONGEST_CELL)
-        return csv.reader(
-            self._file, delimiter=self.form.delimiter, quotechar=self.form.quote, doublequote=True, strict=True
-        )
+        return csv.reader(file, delimiter=self.form.delimiter, quotechar=self.form.quote, doublequote=True, strict=True)
 
     def _header(self) -> Row:
-        self._rows = self._reader()
+        self._rows = self._reader(self._file)
         try:
             header = next((row for row in self._rows if row), None)
         except UnicodeError:
@@ -150,16 +153,16 @@ class Source:
         except csv.Error as error:
             raise self._unreadable(1, error) from None
         if header is None:
-            raise StoreError(f"{self.path}: the file is empty; its first line must name the columns")
+            raise UsageError(f"{self.path}: the file is empty; its first line must name the columns")
         columns = [name.strip() for name in header]
         self.again = tuple(columns[: len(MARKS)]) == MARKS and len(columns) > len(MARKS)
         if self.again:
             columns = columns[len(MARKS) :]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
-            raise StoreError(f"{self.path}:1: two columns are named '{twice[0]}': rename one of them")
+            raise UsageError(f"{self.path}:1: two columns are named '{twice[0]}': rename one of them")
         if any("\0" in name for name in columns):
-            raise StoreError(
+            raise UsageError(
                 f"{self.path}:1: this is not a text file (it holds zero bytes): say its encoding in `with:`"
             )
         self._line = self._rows.line_num + 1
@@ -183,12 +186,25 @@ class Source:
                 rows, lines = [row for row, _ in kept], [at for _, at in kept]
             yield Batch([row[len(MARKS) :] for row in rows] if self.again else rows, lines)
 
-    def _unreadable(self, line: int, error: csv.Error) -> StoreError:
+    def _unreadable(self, line: int, error: csv.Error) -> UsageError:
+        begun = self._begin_of_wrong_row() or line
         if "field larger" in str(error):
-            return StoreError(
-                f"{self.path}:{line}: a cell has more than {LONGEST_CELL} characters: is a quotation mark left open?"
+            return UsageError(
+                f"{self.path}:{begun}: a cell has more than {LONGEST_CELL} characters: is a quotation mark left open?"
             )
-        return StoreError(f"{self.path}:{line}: {error}")
+        if "end of data" in str(error):
+            return UsageError(f"{self.path}:{begun}: a quotation mark is opened here, or left open in this row")
+        return UsageError(f"{self.path}:{line}: {error}{f' (the row begins in line {begun})' if begun != line else ''}")
+
+    def _begin_of_wrong_row(self) -> int | None:
+        """The line on which the row begins that cannot be read: looked for only now, row by row."""
+        with self._open() as file:
+            reader, begun = self._reader(file), 1
+            with suppress(csv.Error, UnicodeError):
+                for _ in reader:
+                    begun = reader.line_num + 1
+                return None
+        return begun
 
     def _json_columns(self) -> Row:
         """JSONL has no header: the columns are the keys of all its rows, in the order they first appear."""
@@ -202,7 +218,7 @@ class Source:
             finally:
                 self._file = self._rewound
         if not columns:
-            raise StoreError(f"{self.path}: the file is empty: no line of it can be read")
+            raise UsageError(f"{self.path}: the file is empty: no line of it can be read")
         return list(columns)
 
     def _guarded_rows(self) -> Iterator[tuple[int, dict[str, str] | Unread]]:
@@ -212,14 +228,14 @@ class Source:
             raise self._wrong_encoding() from None
 
     def _json_rows(self, width: int) -> Iterator[tuple[int, dict[str, str] | Unread]]:
-        """Line by line; StoreError where the first one is no object: then this is no JSONL."""
+        """Line by line; UsageError where the first one is no object: then this is no JSONL."""
         first = True
         for number, line in enumerate(self._file, 1):
             if not line.strip():
                 continue
             row = _object(line)
             if row is None and first:
-                raise StoreError(f"{self.path}:{number}: {NO_OBJECT}")
+                raise UsageError(f"{self.path}:{number}: {NO_OBJECT}")
             first = False
             if row is None:
                 yield number, Unread(line, width, NO_OBJECT)
@@ -235,7 +251,7 @@ class Source:
             cells = [row if isinstance(row, Unread) else [row.get(name, "") for name in columns] for _, row in chunk]
             yield Batch(cells, [number for number, _ in chunk])
 
-    def _wrong_encoding(self) -> StoreError:
+    def _wrong_encoding(self) -> UsageError:
         """Name the first line that cannot be read: looked for only now, line by line."""
         encoding = self.form.encoding
         with self.path.open("rb") as file:
@@ -247,7 +263,8 @@ class Source:
                     break
             else:
                 found = f"{self.path}: this is not {encoding}"
-        return StoreError(f"{found}: say the file's encoding in its mapping, e.g. `with: {{encoding: gb18030}}`")
+        mapped = "or say its encoding in its mapping, e.g. `with: {encoding: gb18030}`"
+        return UsageError(f"{found}: save the file as UTF-8, {mapped}")
 
 
 def _object(line: str) -> dict[str, Any] | None:
