@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from csflow.errors import LockedError, StoreError
+from csflow.store import locking
 from csflow.store.locking import pass_lock
 from csflow.store.names import ids, name_id
 from csflow.store.opening import SCHEMA, open_store
@@ -303,6 +304,24 @@ def test_waiting_gets_the_lock_when_the_other_has_done(store, holder):
     threading.Timer(0.3, _let_go, [holder]).start()
     with pass_lock(store, 20):
         pass
+
+
+def test_a_wait_that_is_not_short_is_told_once_with_who_holds_the_lock(store, holder, monkeypatch):
+    monkeypatch.setattr(locking, "SHORT_SECONDS", 0.1)
+    threading.Timer(1.0, _let_go, [holder]).start()
+    told = []
+    with pass_lock(store, 20, waiting=told.append):
+        pass
+    [sentence] = told
+    assert sentence.startswith(f"waiting for another pass (process {holder.pid} on {socket.gethostname()}, since 20")
+    assert sentence.endswith(" UTC), up to 20 s")
+
+
+def test_a_short_wait_is_not_told_and_one_in_vain_ends(store, holder):
+    told = []
+    with pytest.raises(LockedError), pass_lock(store, 0.3, waiting=told.append):
+        pass
+    assert told == []
 
 
 def test_a_lock_given_back_can_be_taken_again(store):

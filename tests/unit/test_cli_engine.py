@@ -20,6 +20,7 @@ from csflow.cli import main
 from csflow.cli.engine import Report, wait_of
 from csflow.cli.options import progress
 from csflow.errors import UsageError
+from csflow.store import locking
 
 PROJECT = """
 csflow: 1
@@ -231,6 +232,17 @@ def test_another_pass_is_not_waited_for_when_told_so(project: Path) -> None:
         done = csflow("--project", project, "advance", "--no-wait")
     assert done.exit_code == 4
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["measure", "advance", "run"])
+def test_whoever_waits_for_another_pass_says_so_once(project: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "SHORT_SECONDS", 0.05)
+    with FileLock(f"{project / 'csflow.db'}.lock"):
+        done = csflow("--project", project, verb, "--wait", "0.3s")
+    assert (done.exit_code, done.stdout) == (4, "")
+    waits, gives_up = done.stderr.splitlines()
+    assert waits == "csflow: waiting for another pass, up to 0.3 s"
+    assert gives_up.startswith("csflow: another pass holds the lock")
 
 
 def test_a_warm_pass_over_one_customer_imports_nothing_that_reads_yaml_or_paints(project: Path) -> None:

@@ -117,7 +117,7 @@ def advance(here: Here, /, **said: Any) -> int:
 @pass_options
 @click.pass_obj
 def run(here: Here, /, **said: Any) -> int:
-    """Measure, then advance, both at one moment, then deliver: what a night's script calls.
+    """Measure and advance, both at one moment, then deliver: what a night's script calls.
 
     Messages go out once the pass is written; a notifier that fails changes nothing of it and ends with exit code 1.
     """
@@ -157,6 +157,7 @@ def _request(app: Csflow, said: dict[str, Any]) -> Request:
     return Request(
         at, said["actor"], now(), tuple(said.get("subjects") or ()), flow,
         said["dry_run"], said["full"], said.get("limit"), bool(said.get("catch_up")), wait_of(said),
+        lambda sentence: click.echo(f"csflow: {sentence}", err=True),
     )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class Request:
     limit: int | None = None
     catch_up: bool = False
     wait: float | None = 600.0
+    waiting: Callable[[str], None] | None = None  # hears once that, and for whom, this waits
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ def advance(store: Store, definition: Definition, request: Request, tell: Tell |
     Raises LockedError when another pass runs, UsageError for an as-of before the last pass's, DefinitionError when
     cases stand in stages that the definition no longer has. ``tell`` hears each entry once its chunk is committed.
     """
-    with pass_lock(store, request.wait):
+    with pass_lock(store, request.wait, waiting=request.waiting):
         if not request.dry_run:
             return advance_alone(Session(store, None), definition, request, tell)
         with store.trial() as connection:

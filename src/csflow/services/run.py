@@ -33,14 +33,14 @@ def run(
     store: Store, definition: Definition, providers: Providers, *, request: Request, tell: Tell | None = None
 ) -> Ran:
     """Measure, then advance, both as of ``request.now``. Raises what `measure` and `advance` raise."""
-    with pass_lock(store, request.wait), place_of(store, dry_run=request.dry_run) as place:
+    with pass_lock(store, request.wait, waiting=request.waiting), place_of(store, dry_run=request.dry_run) as place:
         measured = _measure(place, definition, providers, request)
         return Ran(measured, advance_alone(Session(place, None), definition, request, tell))
 
 
 def measure_alone(store: Store, definition: Definition, providers: Providers, *, request: Request) -> Ran:
     """Measure without a pass. LockedError when a pass runs."""
-    with pass_lock(store, request.wait), place_of(store, dry_run=request.dry_run) as place:
+    with pass_lock(store, request.wait, waiting=request.waiting), place_of(store, dry_run=request.dry_run) as place:
         return Ran(_measure(place, definition, providers, request))
 
 

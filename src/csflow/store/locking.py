@@ -21,11 +21,14 @@ from csflow.store.opening import translated
 from csflow.store.tables import meta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from csflow.store.opening import Store
 
+    Waiting = Callable[[str], None]
+
 POLL_SECONDS = 0.2
+SHORT_SECONDS = 1.0  # a wait of which nobody needs to be told
 HOLDER = "pass_lock"  # key in `meta`
 # The lock's number is made from the schema's name, so that projects in one database do not wait for each other.
 LOCK_NUMBER = "hashtextextended('csflow pass ' || current_schema(), 0)"
@@ -37,13 +40,17 @@ HELD = text(  # a lock on one number stands there in two halves
 
 
 @contextmanager
-def pass_lock(store: Store, wait: float | None) -> Iterator[None]:
-    """Hold the project's lock. Waits at most ``wait`` seconds (None: for ever), then LockedError names who holds it."""
+def pass_lock(store: Store, wait: float | None, *, waiting: Waiting | None = None) -> Iterator[None]:
+    """Hold the project's lock. Waits at most ``wait`` seconds (None: for ever), then LockedError names who holds it.
+
+    ``waiting`` hears once, after a second of it, that this waits, in a sentence that says for whom.
+    """
+    told = waiting or _nobody
     if store.dialect == "postgresql":
-        with _advisory(store, wait):
+        with _advisory(store, wait, waiting=told):
             yield
     elif store.path is not None:
-        with _beside(store.path, wait):
+        with _beside(store.path, wait, waiting=told):
             yield
     else:  # a database in memory has one process
         yield
@@ -76,11 +83,18 @@ def look(store: Store) -> Seen:
 
 
 @contextmanager
-def _beside(path: Path, wait: float | None) -> Iterator[None]:
-    lock = FileLock(f"{path}.lock", timeout=-1 if wait is None else max(wait, 0))
+def _beside(path: Path, wait: float | None, *, waiting: Waiting) -> Iterator[None]:
+    lock = FileLock(f"{path}.lock")
     holder = path.with_name(f"{path.name}.lock.json")
+    short, long = _parts(wait)
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=short)
+        except Timeout:
+            if not long:
+                raise
+            waiting(_waits(_with_time(holder), wait))
+            lock.acquire(timeout=long)
     except Timeout:
         raise LockedError(_held_by(_with_time(holder))) from None
     try:
@@ -101,10 +115,10 @@ def _with_time(holder: Path) -> str | None:
 
 
 @contextmanager
-def _advisory(store: Store, wait: float | None) -> Iterator[None]:
+def _advisory(store: Store, wait: float | None, *, waiting: Waiting) -> Iterator[None]:
     with translated(store.url), store.engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
-        _acquire(connection, wait)
+        _acquire(connection, wait, waiting=waiting)
         try:
             now = connection.execute(select(func.to_char(func.timezone("UTC", func.now()), "YYYY-MM-DD HH24:MI:SS")))
             _tell(connection, _myself() | {"since": now.scalar_one()})
@@ -115,13 +129,36 @@ def _advisory(store: Store, wait: float | None) -> Iterator[None]:
                 connection.execute(text(f"select pg_advisory_unlock({LOCK_NUMBER})"))
 
 
-def _acquire(connection: Connection, wait: float | None) -> None:
-    end = None if wait is None else time.monotonic() + wait
+def _acquire(connection: Connection, wait: float | None, *, waiting: Waiting) -> None:
+    def held() -> str | None:
+        return connection.execute(select(meta.c.value).where(meta.c.key == HOLDER)).scalar()
+
+    begun, (short, long), quiet = time.monotonic(), _parts(wait), True
     while not connection.execute(text(f"select pg_try_advisory_lock({LOCK_NUMBER})")).scalar():
-        if end is not None and time.monotonic() >= end:
-            told = connection.execute(select(meta.c.value).where(meta.c.key == HOLDER)).scalar()
-            raise LockedError(_held_by(told))
+        gone = time.monotonic() - begun
+        if wait is not None and gone >= wait:
+            raise LockedError(_held_by(held()))
+        if long and quiet and gone >= short:
+            waiting(_waits(held(), wait))
+            quiet = False
         time.sleep(POLL_SECONDS)
+
+
+def _parts(wait: float | None) -> tuple[float, float]:
+    """The seconds to wait without a word, and those after it (-1: for ever)."""
+    if wait is None:
+        return SHORT_SECONDS, -1.0
+    return min(max(wait, 0.0), SHORT_SECONDS), max(wait - SHORT_SECONDS, 0.0)
+
+
+def _waits(told: str | None, wait: float | None) -> str:
+    who = _who(told)
+    most = f", up to {wait:g} s" if wait is not None else ""
+    return f"waiting for another pass{f' ({who})' if who is not None else ''}{most}"
+
+
+def _nobody(_sentence: str) -> None:
+    """Nobody is told."""
 
 
 def _tell(connection: Connection, holder: dict[str, Any]) -> None:
