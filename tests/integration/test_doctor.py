@@ -346,6 +346,18 @@ def test_a_database_that_cannot_be_reached_is_wrong(tmp_path: Path, address: str
     assert told in done.output
 
 
+def test_advice_that_a_reason_gives_is_not_given_twice(file: Shop, tmp_path: Path) -> None:
+    path = tmp_path / "csflow.db"
+    path.write_bytes(b"this is no database" * 100)
+    what, do = "this is not a database", "give another file, or move this one away"
+    [found] = looked(file, "2026-01-08")["findings"]
+    assert (found["what"], found["do"]) == (f"{path}: {what}", do)
+    path.unlink()
+    path.mkdir()
+    [found] = looked(file, "2026-01-08")["findings"]
+    assert found["do"] == "look whether it is there, whether its server runs, and at its address and rights"
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Shop:
     """A shop on SQLite, whose file can be harmed."""

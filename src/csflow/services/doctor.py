@@ -6,6 +6,7 @@ Nothing is changed, not even in the database's settings.
 from __future__ import annotations
 
 import json
+import re
 import zoneinfo
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 PASSES = 10  # how often passes come is told by so many of the last
 SKEW_US = 5 * 60 * 1_000_000  # clocks of two machines may differ by so much
 NAMED = 5  # names in one line
+ADVISED = re.compile(r"(.*): ((?:give|install|look|put|restore|run|try|update|write)\b.*)", re.DOTALL)
 RENAME = "rename one, or switch it off with plugins_off:"
 
 
@@ -142,8 +144,15 @@ def _database(
         finally:
             store.close()
     except CsflowError as error:
-        advice = "look whether it is there, whether its server runs, and at its address and rights"
-        return None, [Finding("database", str(error), advice)]
+        return None, [Finding("database", *_and_advice(str(error)))]
+
+
+def _and_advice(reason: str) -> tuple[str, str]:
+    """What is wrong with a database, and what to do: what the reason itself says to do, or where to look."""
+    advised = ADVISED.fullmatch(reason)
+    if advised is not None:
+        return advised[1], advised[2]
+    return reason, "look whether it is there, whether its server runs, and at its address and rights"
 
 
 def _health(seen: Inspected) -> list[Finding]:
