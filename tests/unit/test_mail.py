@@ -247,10 +247,13 @@ def test_a_dead_server_and_a_missing_setting_are_tried_later(box, monkeypatch):
     monkeypatch.setenv(mail.URL, "smtp://127.0.0.1:1")
     with pytest.raises(RetryLater, match="the mail server: connection refused: nothing listens there"):
         send(message())
-    for wrong in ("", "ftp://x", "smtp://", "smtp://h:port", "smtps://[::1"):
+    for wrong in ("foo", "ftp://x", "smtp://", "smtp://h:port", "smtps://[::1"):
         monkeypatch.setenv(mail.URL, wrong)
-        with pytest.raises(RetryLater, match=mail.URL):
+        with pytest.raises(RetryLater, match=f"^{mail.URL} is not a mail server's address: smtps://USER"):
             send(message())
+    monkeypatch.setenv(mail.URL, "")
+    with pytest.raises(RetryLater, match=f"^{mail.URL} is not set: smtps://USER"):
+        send(message())
     monkeypatch.delenv(mail.SENDER)
     with pytest.raises(RetryLater, match=mail.SENDER):
         send(message())

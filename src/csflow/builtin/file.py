@@ -41,7 +41,7 @@ class Filing:
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
-            raise RetryLater(f"the file for messages: {in_plain_words(error)}") from error
+            raise RetryLater(f"{path} cannot be written: {in_plain_words(error)}") from error
 
 
 def line_of(message: Message) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def connect(url: str) -> smtplib.SMTP:
     except (ValueError, KeyError):
         parts, port = SplitResult("", "", "", "", ""), 0
     if not parts.hostname:
-        raise RetryLater(f"{URL} is not set: smtps://USER:PASSWORD@HOST, smtp+starttls://… or smtp://HOST")
+        wrong = "is not a mail server's address" if url else "is not set"  # without the URL: a password may be in it
+        raise RetryLater(f"{URL} {wrong}: smtps://USER:PASSWORD@HOST, smtp+starttls://… or smtp://HOST")
     if parts.username and parts.scheme == "smtp":
         raise RetryLater(f"{URL}: a login is sent over smtps:// or smtp+starttls:// only")
     safe = ssl.create_default_context()
