@@ -81,6 +81,23 @@ def test_the_json_of_a_run_says_what_was_delivered(project: Path) -> None:
     assert (told["delivered"]["sent"], told["delivered"]["failed"], len(told["moved"])) == (2, [], 2)
 
 
+def test_a_list_that_is_cut_says_so(project: Path) -> None:
+    run(project, "--no-deliver")
+    listing = ("--project", project, "outbox", "list")
+    assert len(csflow(*listing).stdout.splitlines()) == len(csflow(*listing, "--limit", 4).stdout.splitlines()) == 4
+    *rows, last = csflow(*listing, "--limit", 3).stdout.splitlines()
+    assert last == "only the newest 3: --all lists them all"
+    assert rows == csflow(*listing, "--all").stdout.splitlines()[1:]
+    assert len(json.loads(csflow(*listing, "--limit", 3, "--format", "json").stdout)) == 3
+
+
+def test_a_file_that_cannot_be_written_is_named(project: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CSFLOW_NOTIFY_FILE", str(tmp_path / "none" / "box.jsonl"))
+    done = run(project)
+    assert done.exit_code == 1
+    assert f"{tmp_path / 'none' / 'box.jsonl'} cannot be written: No such file or directory" in done.stdout
+
+
 def test_a_notifier_that_fails_ends_a_run_with_1_and_the_pass_stands(project: Path, monkeypatch) -> None:
     by_webhook(project, monkeypatch)
     done = run(project)

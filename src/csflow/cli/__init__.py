@@ -71,7 +71,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "advance": ("csflow.cli.engine:advance", "Move every case that is to move."),
     "deliver": ("csflow.cli.deliver:deliver", "Hand out the messages that wait."),
     "outbox": ("csflow.cli.outbox:outbox", "List messages; release, retry or drop them."),
-    "run": ("csflow.cli.engine:run", "Measure, then advance: what a night's script calls."),
+    "run": ("csflow.cli.engine:run", "Measure, advance and deliver: what a night's script calls."),
 }
 
 EPILOG = "Begin with:  csflow init my-project  –  then  csflow validate my-project"

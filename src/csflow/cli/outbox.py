@@ -50,9 +50,12 @@ def list_(
     from csflow.services.outbox import Filter  # noqa: PLC0415  # SQLAlchemy comes with it
 
     app = here.open()
-    rows = app.list_outbox(Filter((), status, case, recipient, None if everything else limit))
+    rows = app.list_outbox(Filter((), status, case, recipient, None if everything else limit + 1))
+    more = not everything and len(rows) > limit
+    rows = rows[1:] if more else rows  # the oldest was only to tell whether there are more
     cells = [[row["id"], row["status"], row["at"], row["recipient"], row["case"], _remark(row)] for row in rows]
-    print_rows(rows, output, table(cells) or ["no messages"])
+    lines = [*table(cells), f"only the newest {limit}: --all lists them all"] if more else table(cells)
+    print_rows(rows, output, lines or ["no messages"])
 
 
 @outbox.command(epilog="Example:  csflow outbox show 3f2a")
