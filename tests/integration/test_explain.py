@@ -221,6 +221,9 @@ def test_a_moment_before_the_last_pass_is_refused(shop):
     [
         ("c-1", "no customer 'c-1': did you mean 'C-1'?"),
         ("care/C-1/2", "no case 'care/C-1/2': there are care/C-1/1"),
+        ("care/C-1", "no case 'care/C-1': there are care/C-1/1"),
+        ("care/C-9", "no customer 'C-9': did you mean 'C-1'?"),
+        ("cure/C-1", "no customer 'cure/C-1'"),
         ("cares/C-1/1", "no flow 'cares': did you mean 'care'?"),
     ],
 )

@@ -474,3 +474,16 @@ def test_a_database_whose_address_is_none_is_refused_and_not_shown(told: Told, a
 )
 def test_the_address_of_a_database_is_taken(told: Told, address: str) -> None:
     assert told({"csflow.yaml": f"csflow: 1\nname: p\nzone: UTC\ndatabase: {address}\n"}) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("quiet: {budget: -2}", "4:17: a whole number, at least 1, is needed here; found -2"),
+        ("quiet: {budget: 1.5}", "4:17: expected a whole number, found 1.5"),
+        ("year_starts: 13", "4:14: a whole number, at most 12, is needed here; found 13"),
+        ("year_starts: May", "4:14: expected a whole number, found text"),
+    ],
+)
+def test_a_number_that_does_not_fit_is_told_in_words_of_the_language(told: Told, line: str, message: str) -> None:
+    assert told({"csflow.yaml": f"csflow: 1\nname: p\nzone: UTC\n{line}\n"}) == [message]

@@ -76,7 +76,9 @@ def test_a_folder_without_a_project_is_told(tmp_path: Path) -> None:
 
 
 def test_a_project_of_another_version_of_the_language_is_told(tmp_path: Path) -> None:
-    assert problems_of(make(tmp_path, csflow="csflow: 2\nname: p"))[0].startswith("csflow.yaml:1:9: '2' is none of 1")
+    assert problems_of(make(tmp_path, csflow="csflow: 2\nname: p"))[0].startswith(
+        "csflow.yaml:1:9: csflow: is the version of the language, which is 1; found '2'"
+    )
 
 
 def test_two_project_files_are_told(tmp_path: Path) -> None:

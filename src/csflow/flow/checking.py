@@ -302,6 +302,8 @@ class Checker:
         a, b = left.type.name, right.type.name
         if isinstance(right, n.Const) and a in n.DAY_TYPES and b == "text":
             return left, self._day(left, right)
+        if {a, b} & NUMBERS and {a, b} & {TEXT.name, BOOLEAN.name}:
+            raise ExpressionError(f"cannot compare a {a} with a {b}", at)
         if op not in ("==", "!=") and (a in WORDS | {BOOLEAN.name} or b in WORDS | {BOOLEAN.name}):
             raise ExpressionError("text, choices and yes/no have no order: only == and !=", at)
         if a == "choice":

@@ -144,7 +144,11 @@ def _line(text: str) -> str:
 
 
 def _hint(text: str, error: SyntaxError) -> str:
-    if re.search(r"(?<![=!<>])=(?!=)", re.sub(r"'[^']*'", "", text)):
+    bare = re.sub(r"'[^']*'", "", text)
+    turned = re.search(r"(?<![=!<>])=([<>])(?!=)", bare)
+    if turned:
+        return f" (write {turned[1]}=)"
+    if re.search(r"(?<![=!<>])=(?!=)", bare):
         return " (use == to compare)"
     if "&&" in text or "||" in text:
         return " (write and, or, not)"

@@ -69,6 +69,7 @@ def _expand_list(item: Item, inner: Any, *, lists: bool) -> Item:
 
 
 Path = tuple[str | int, ...]
+_LIMITS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 
 
 def problems(tree: dict[str, Any], form: type[Form] = MergedForm) -> Iterator[tuple[Path, str, bool]]:
@@ -94,6 +95,14 @@ def _problem(detail: Any, form: type[Form]) -> tuple[Path, str, bool]:
         return path, str(detail["ctx"]["error"]), False
     if kind == "missing":
         return path[:-1], f"'{path[-1]}:' is missing", False
+    if path == ("csflow",) and kind == "literal_error":
+        return path, f"csflow: is the version of the language, which is 1; found '{detail['input']}'", False
+    if kind in _LIMITS:
+        word, limit = _LIMITS[kind]
+        return path, f"a whole number, {word} {detail['ctx'][limit]}, is needed here; found {detail['input']}", False
+    if kind == "int_type":
+        given = detail["input"]
+        return path, f"expected a whole number, found {given if isinstance(given, float) else kind_of(given)}", False
     if kind == "literal_error":
         wanted = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
         near = nearest(str(detail["input"]), wanted.split(", "))

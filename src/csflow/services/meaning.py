@@ -66,7 +66,11 @@ def find_subject(connection: Connection, said: str, kind: str = "customer") -> M
 
 def find_case(connection: Connection, definition: Definition, said: str) -> Meant:
     """The case written ``flow/SUBJECT/number``; UsageError with the nearest flow or subject, or the cases there are."""
-    flow_name, subject_key, number = parts_of_case(said)
+    return _case(connection, definition, said, parts_of_case(said))
+
+
+def _case(connection: Connection, definition: Definition, said: str, parts: tuple[str, str, int]) -> Meant:
+    flow_name, subject_key, number = parts
     flow = definition.flows.get(flow_name)
     if flow is None:
         raise UsageError(f"no flow '{flow_name}'{near(flow_name, definition.flows)}")
@@ -85,7 +89,15 @@ def find_case(connection: Connection, definition: Definition, said: str) -> Mean
 
 def find_meant(connection: Connection, definition: Definition, said: str) -> Meant:
     """A case if it is written as one, else a subject."""
-    return find_case(connection, definition, said) if is_case(said) else find_subject(connection, said)
+    if is_case(said):
+        return find_case(connection, definition, said)
+    try:
+        return find_subject(connection, said)
+    except UsageError:
+        flow, _, subject = said.partition("/")
+        if not subject or flow not in definition.flows:
+            raise
+    return _case(connection, definition, said, (flow, subject, 0))  # a case without its number: told with those there
 
 
 def is_case(said: str) -> bool:
