@@ -172,7 +172,7 @@ def test_a_case_late_with_several_things_is_one_overdue_case_everywhere(busy):
     assert by_page == by_status == by_demo == {"start": 2, "grown": 0, "asleep": 0, "ending": 0, "lost": 0}
     text = html_of(page, "en")
     assert "<dt>Overdue cases</dt><dd>2</dd>" in text
-    assert "Success manager · 3 deadlines and tasks past due" in text
+    assert "Success manager · Deadlines and tasks past due: 3" in text
 
 
 def test_a_task_left_open_in_a_case_that_ended_makes_nobody_overdue(busy):

@@ -284,7 +284,7 @@ class _Writer:
         ]  # fmt: skip
         rest = person.number - len(person.lines)
         more = f"<p>… +{rest:,} {escape(say['more_lines'])}</p>" if rest else ""
-        told = f"{escape(self._who(person))} · {person.number:,} {escape(say['things'])}"
+        told = f"{escape(self._who(person))} · {escape(say['things'])}: {person.number:,}"
         return f"<details><summary>{told}</summary>{self._table('', heads, rows)}{more}</details>"
 
     def _flow(self, flow: FlowPart) -> str:

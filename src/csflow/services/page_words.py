@@ -10,7 +10,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "customers": ("Customers", "客户"),
     "open": ("Open cases", "进行中"),
     "overdue": ("Overdue cases", "延期案例"),
-    "things": ("deadlines and tasks past due", "延期节点与任务"),
+    "things": ("Deadlines and tasks past due", "延期节点与任务"),
     "counted": (
         "A case is overdue while a deadline is missed or a task past due. It counts with each person it is late with.",
         "案例有节点延期未完成或任务过期未办,即为延期案例;涉及多人的案例在每人名下各计一次。",
