@@ -40,7 +40,8 @@ def missed_deadlines(sheet: Sheet) -> Section:
     for flow, name, in_time, late, missed in found:
         total = in_time + late + missed
         if total:
-            rows.append((sheet.called(flow), sheet.called(flow, name), in_time, late, missed, f"{100 * (late + missed) / total:.0f} %"))
+            share = f"{100 * (late + missed) / total:.0f} %"
+            rows.append((sheet.called(flow), sheet.called(flow, name), in_time, late, missed, share))
     language = sheet.language if sheet.language in WORDS else "en"
     title, columns, nothing = WORDS[language]
     return Section(title, columns, tuple(rows), NOTE[language] if rows else nothing)
