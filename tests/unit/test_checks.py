@@ -487,3 +487,32 @@ def test_the_address_of_a_database_is_taken(told: Told, address: str) -> None:
 )
 def test_a_number_that_does_not_fit_is_told_in_words_of_the_language(told: Told, line: str, message: str) -> None:
     assert told({"csflow.yaml": f"csflow: 1\nname: p\nzone: UTC\n{line}\n"}) == [message]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {
+                "csflow.yaml": "csflow: 1\nname: p\nzone: UTC\ncurrency: EURO\n",
+                "x.yaml": "metrics: {m.a: {of: contract.amount, bands: {small: 0, large: 500}}}",
+            },
+            "4:11: 'EURO' is not a currency",
+        ),
+        ({"x.yaml": "metrics: {m.a: {uses: x/y, type: nubmer}}"}, "1:34: 'nubmer' is none of"),
+        (
+            {
+                "x.yaml": "flow: f\nstages:\n  a:\n    dedline: 2 days\n    overdue: [{notify: csm}]\n"
+                "    transitions: {b: {trigger: go}}\n  b: good\n",
+                "roles.yaml": ROLES,
+            },
+            "4:5: unknown key 'dedline': did you mean 'deadline'?",
+        ),
+    ],
+)
+def test_what_only_follows_from_a_mistake_is_not_told_beside_it(
+    told: Told, files: dict[str, str], message: str
+) -> None:
+    problems = told(files)
+    assert len(problems) == 1, problems
+    assert problems[0].startswith(message)

@@ -17,7 +17,7 @@ from csflow.flow.building_fields import build_fields, field_type
 from csflow.flow.building_flows import build_flow
 from csflow.flow.building_metrics import MetricBuilder
 from csflow.flow.building_people import build_calendars, build_messages, build_people, build_roles
-from csflow.flow.checks import check_project
+from csflow.flow.checks import CURRENCY, check_project
 from csflow.flow.definition import Definition, Field
 from csflow.flow.expressions import Expression, compile_expression
 from csflow.flow.names import CASE_COLUMNS, FlowNames, Names
@@ -62,7 +62,9 @@ def build(
     say what is wrong with a ``with:``. ``functions`` gives those of plugins, when an expression calls one. Without
     ``importables`` the columns of imports are not looked at.
     """
-    names = Names(catalogue, tree.get("currency") or "USD", tree.get("year_starts") or 1, functions=functions)
+    named = tree.get("currency") or "USD"
+    currency = named if CURRENCY.fullmatch(named) else "USD"  # told once, not again for every amount
+    names = Names(catalogue, currency, tree.get("year_starts") or 1, functions=functions)
     site = Site(tree, names, provided, checks or {}, importables or {})
     definition = None
     with suppress(TooManyError):

@@ -200,7 +200,8 @@ class _FlowBuilder:
         if content.get("overdue") is None:
             return self.overdue
         if content.get("deadline") is None:
-            self.site.wrong((*path, "overdue"), "overdue: needs a deadline:", on_key=True)
+            message = "overdue: needs a deadline:"
+            self.site.found.append(Found((*path, "overdue"), message, on_key=True, follows=True))
         return self.hand.effects((*path, "overdue"), f"{address}.overdue", content["overdue"])
 
     def _milestones(self, path: Path, prefix: str, content: Tree) -> dict[str, Milestone]:

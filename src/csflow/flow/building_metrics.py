@@ -10,7 +10,7 @@ from csflow.errors import ExpressionError
 from csflow.flow.checking import ANY
 from csflow.flow.definition import Metric
 from csflow.flow.expressions import Expression, bands, choose, weights
-from csflow.flow.sites import Path, Site, Tree, section
+from csflow.flow.sites import Found, Path, Site, Tree, section
 from csflow.flow.types import NUMBER, NUMBERS, Type
 from csflow.values import Length, parse_length, parse_money, parse_share
 
@@ -66,7 +66,7 @@ class MetricBuilder:
     def _metric(self, name: str, path: Path, content: Tree, expression: Expression | None) -> Metric:
         kind = declared_type(content) or (expression.type if expression else ANY)
         if content.get("uses") is not None and kind == ANY:
-            self.site.wrong(path, "a plugin computes this metric: say its type:")
+            self.site.found.append(Found(path, "a plugin computes this metric: say its type:", follows=True))
         subject = content.get("subject") or "customer"
         given = self.site.given(path, content, subject) if content.get("uses") is not None else ()
         if content.get("uses") is not None:

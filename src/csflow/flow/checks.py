@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from csflow.flow.definition import Definition
 
 IMPORTED = ("feature", "usage", "activity", "answer", "rate", "trigger", "case")
+CURRENCY = re.compile("[A-Z]{3}")
 _HOUR = "([01]?[0-9]|2[0-3])"
 _CLOCK_SPAN = re.compile(f"{_HOUR}:[0-5][0-9] ?[-–] ?({_HOUR}:[0-5][0-9]|24:00)")
 _DATABASE = re.compile(r"(sqlite|postgres|postgresql)(\+[a-z0-9_]+)?://.*", re.DOTALL)
@@ -55,8 +56,9 @@ def _check_settings(site: Site) -> None:
     if database and not _DATABASE.fullmatch(database):  # not shown: a password may stand in it
         message = "not the address of a database: write sqlite:///FILE or postgresql://USER@HOST/NAME"
         site.wrong(("database",), message)
-    if not re.fullmatch("[A-Z]{3}", site.names.currency):
-        site.wrong(("currency",), f"'{site.names.currency}' is not a currency: write its three letters, such as EUR")
+    currency = site.tree.get("currency")
+    if currency and not CURRENCY.fullmatch(currency):
+        site.wrong(("currency",), f"'{currency}' is not a currency: write its three letters, such as EUR")
 
 
 def _check_circles(site: Site, definition: Definition) -> None:
