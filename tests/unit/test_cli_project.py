@@ -110,8 +110,12 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(
     assert line is None or shown == line
 
 
-@pytest.mark.parametrize("words", [["schema"], ["--help"], ["init", "--help"]])
-def test_a_closed_pipe_ends_with_141_without_a_word(words: list[str]) -> None:
+@pytest.mark.parametrize("words", [["schema"], ["status"], ["--help"], ["init", "--help"]])
+def test_a_closed_pipe_ends_with_141_without_a_word(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("init", tmp_path / "p")
+    monkeypatch.setenv("CSFLOW_PROJECT", str(tmp_path / "p"))
     runner = f"import time; time.sleep(0.2); from csflow.cli import main; main({words})"
     script = f'{sys.executable} -c "{runner}" | head -c 0; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)

@@ -225,6 +225,8 @@ def _stopping(ctx: click.Context | None = None) -> Iterator[None]:
         click.echo(err=True)  # closes the line in which a terminal shows ^C
         raise _StoppedError(130, f"interrupted; {_left(ctx)}") from None
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich makes exit code 1 of it, too
+            raise _StoppedError(CLOSED_PIPE) from None
         if error.code != TERMINATED:
             raise
         raise _StoppedError(TERMINATED, f"ended by the system (SIGTERM); {_left(ctx)}") from None
