@@ -85,4 +85,6 @@ if __name__ == "__main__":
     many = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     print(f"hook beyond the function: {overhead(100_000):.2f} µs per customer")
     first, again, memory = streamed(many)
-    print(f"{many:,} customers: {first:.1f} s for the first measure, {again:.1f} s again, {memory:.0f} MB above the base")
+    print(
+        f"{many:,} customers: {first:.1f} s for the first measure, {again:.1f} s again, {memory:.0f} MB above the base"
+    )

@@ -1,6 +1,6 @@
 """How long `status` and `explain` take over many customers, and with how many statements.
 
-    uv run python tests/benchmarks/status.py [CUSTOMERS]
+uv run python tests/benchmarks/status.py [CUSTOMERS]
 """
 
 from __future__ import annotations
