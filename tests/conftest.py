@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,7 +17,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TRIES = 3
 if threading.current_thread() is threading.main_thread():
@@ -25,12 +27,15 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgresql_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def postgresql_schema() -> Iterator[Callable[[], str]]:
     """Makes an empty schema in one PostgreSQL server, started when first asked for; returns its URL.
 
-    Each process of pytest-xdist has a server of its own, so schemas need no agreement between them.
+    Each process of pytest-xdist has a server of its own, so schemas need no agreement between them. It lies beside
+    pytest's folders, not in them: another pytest that starts (a page of the docs has one) shuts those for all users
+    but its own, and for root the server runs as somebody else.
     """
-    started = _start_server(tmp_path_factory.mktemp("postgresql"))
+    folder = Path(tempfile.mkdtemp(prefix="csflow-postgresql-"))
+    started = _start_server(folder)
     if isinstance(started, str):
         pytest.skip(f"PostgreSQL cannot start here: {started}")
     server, address = started
@@ -46,6 +51,7 @@ def postgresql_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
 
     yield make
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start_server(folder: Path) -> tuple[object, str] | str:
