@@ -176,6 +176,10 @@ class RetryLater(Exception):  # noqa: N818  # what it says, not what went wrong
         self.after = after
 
 
+class NotReady(RetryLater):
+    """What it takes is missing here – a secret, a setting, a plugin: no try is counted, so nothing dies of it."""
+
+
 class Undeliverable(Exception):  # noqa: N818
     """It will never work, however often it is tried: a wrong address, a refused message."""
 
@@ -187,8 +191,8 @@ Send = Callable[[Message], None]
 class Notifier:
     """A way to hand out messages: ``open`` makes ready (a connection, say) and gives the function that sends one.
 
-    Sending returns when the receiver has confirmed. It raises RetryLater or Undeliverable; whatever else it raises
-    counts as RetryLater. Secrets come from the environment only.
+    Sending returns when the receiver has confirmed. It raises RetryLater, NotReady or Undeliverable; whatever
+    else it raises counts as RetryLater. Secrets come from the environment only.
 
     ``receiver`` says what a message goes to (a host, say) where one way leads to many: when messages to one of them
     fail again and again, only what goes there too is held back. It is kept nowhere and told nobody.

@@ -11,7 +11,7 @@ from post_office import RetryLater
 from csflow.flow.loader import Surroundings, load
 from csflow.hookspecs import Notifier
 from csflow.services import deliver as module
-from csflow.services.deliver_tries import GIVE_UP
+from csflow.services.deliver_tries import GIVE_UP, TRIES
 from csflow.services.outbox import Filter, list_outbox
 from csflow.store.catalogue import CATALOGUE
 
@@ -157,14 +157,17 @@ def test_no_secret_of_the_environment_and_no_address_stands_in_an_error(office):
         assert word not in everything
 
 
-def test_an_address_may_stand_in_the_environment_and_one_that_does_not_is_told(office):
+def test_while_something_is_missing_here_no_try_is_counted_and_nothing_dies_of_it(office):
     text = (office.folder / "csflow.yaml").read_text("utf-8").replace("post: li-box", "post: $LI_BOX")
     (office.folder / "csflow.yaml").write_text(text, "utf-8")
     office.definition = load(office.folder, Surroundings(CATALOGUE)).definition
     office.customers(1)
     office.say("go")
-    done = office.deliver()
-    assert done.failed[0]["error"] == "the environment has no LI_BOX, the address for post"
+    for _ in range(TRIES + 1):
+        done = office.deliver()
+        assert done.failed[0]["error"] == "the environment has no LI_BOX, the address for post"
+        office.later(minutes=2)
+    assert [(row.status, row.tries) for row in office.outbox()] == [("pending", 0)]
     means = module.Means(office.means().notifiers, {}, {"LI_BOX": "there"})
     office.later(minutes=5)
     module.deliver(office.store, office.definition, means, module.Handing(office.clock))

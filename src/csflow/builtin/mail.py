@@ -20,7 +20,7 @@ from email.utils import format_datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from csflow.builtin.failing import in_plain_words
-from csflow.hookspecs import Message, Notifier, RetryLater, Send, Undeliverable, hookimpl
+from csflow.hookspecs import Message, Notifier, NotReady, RetryLater, Send, Undeliverable, hookimpl
 
 URL, SENDER = "CSFLOW_SMTP_URL", "CSFLOW_MAIL_FROM"
 SECONDS = 30.0  # for each answer of the server
@@ -38,7 +38,7 @@ class Post:
     def send(self, message: Message) -> None:
         """Send one message; returns when the server has accepted it."""
         if not _ADDRESS.fullmatch(self._sender):
-            raise RetryLater(f"{SENDER} is not set to a mail address")
+            raise NotReady(f"{SENDER} is not set to a mail address")
         letter = letter_of(message, self._sender)
         try:
             self._connected().send_message(letter)
@@ -73,7 +73,7 @@ class Post:
 
 
 def connect(url: str) -> smtplib.SMTP:
-    """A connection that is encrypted and logged in as the URL says. RetryLater, without the URL, where it is wrong."""
+    """A connection that is encrypted and logged in as the URL says. NotReady, without the URL, where it is wrong."""
     try:
         parts = urlsplit(url)
         port = parts.port or PORTS[parts.scheme]
@@ -81,9 +81,9 @@ def connect(url: str) -> smtplib.SMTP:
         parts, port = SplitResult("", "", "", "", ""), 0
     if not parts.hostname:
         wrong = "is not a mail server's address" if url else "is not set"  # without the URL: a password may be in it
-        raise RetryLater(f"{URL} {wrong}: smtps://USER:PASSWORD@HOST, smtp+starttls://… or smtp://HOST")
+        raise NotReady(f"{URL} {wrong}: smtps://USER:PASSWORD@HOST, smtp+starttls://… or smtp://HOST")
     if parts.username and parts.scheme == "smtp":
-        raise RetryLater(f"{URL}: a login is sent over smtps:// or smtp+starttls:// only")
+        raise NotReady(f"{URL}: a login is sent over smtps:// or smtp+starttls:// only")
     safe = ssl.create_default_context()
     if parts.scheme == "smtps":
         server: smtplib.SMTP = smtplib.SMTP_SSL(parts.hostname, port, timeout=SECONDS, context=safe)

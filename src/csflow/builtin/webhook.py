@@ -26,7 +26,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from csflow.builtin.failing import in_plain_words
 from csflow.builtin.file import line_of
-from csflow.hookspecs import Message, Notifier, RetryLater, Send, Undeliverable, hookimpl
+from csflow.hookspecs import Message, Notifier, NotReady, RetryLater, Send, Undeliverable, hookimpl
 
 SECRET, PRIVATE = "CSFLOW_WEBHOOK_SECRET", "CSFLOW_WEBHOOK_PRIVATE"
 SECONDS = 10.0  # for each part of the answer
@@ -93,12 +93,12 @@ def post(message: Message) -> None:
     parts = _address(message.recipient.address.get("webhook", ""))
     secret = os.environ.get(SECRET)
     if not secret:
-        raise RetryLater(f"{SECRET} is not set: webhooks are signed")
+        raise NotReady(f"{SECRET} is not set: webhooks are signed")
     body, at = body_of(message), int(time.time())  # the time of the attempt, as the standard wants it
     try:
         signature = sign(secret, message.id, at, body)
     except ValueError:
-        raise RetryLater(f"{SECRET} is not base64 after whsec_") from None
+        raise NotReady(f"{SECRET} is not base64 after whsec_") from None
     headers = {
         "Content-Type": "application/json; charset=utf-8", "User-Agent": "csflow", "webhook-id": message.id,
         "webhook-timestamp": str(at), "webhook-signature": signature, "Connection": "close",

@@ -32,7 +32,7 @@ def deliver(here: Here, limit: int | None, dry_run: bool, wait: str, output: str
     """Hand out the messages that wait, to each recipient in the way that suits it.
 
     A message that fails is tried again by later delivers, at longer and longer distances, and is dead after two days
-    of that, or at once where it can never work. Nothing goes out in the quiet hours. Two delivers at once share the
+    of that, or at once where it can never work; while a secret or plugin is missing no try is counted. Nothing goes out in the quiet hours. Two delivers at once share the
     work. Exit code 1 when something failed.
     """
     app = here.open()

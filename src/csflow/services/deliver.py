@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select, update
 
 from csflow.flow.definition import Definition
-from csflow.hookspecs import Call, Failure, Message, Notifier, Recipient, RetryLater, Undeliverable, attempt
+from csflow.hookspecs import Call, Failure, Message, Notifier, NotReady, Recipient, RetryLater, Undeliverable, attempt
 from csflow.services.deliver_addressing import address, recipients
 from csflow.services.deliver_failures import as_failure, told_safely
 from csflow.services.deliver_quiet import alone, quiet_of
@@ -331,18 +331,18 @@ class _Delivery:
             name = row.recipient.removeprefix("uses:")
             item = _Item([row], row.recipient, row.effect_id, filling.call(row, name, self._text(row.at)))
             if name not in self._means.effects:
-                item.error = RetryLater(f"no plugin provides the effect '{name}'")
+                item.error = NotReady(f"no plugin provides the effect '{name}'")
             return item
         if recipient is None:
             return _Item([row], row.via or "?", row.effect_id, error=Undeliverable(f"there is no {row.addressee}"))
         way = row.via or next((name for name in recipient.address if name in self._means.notifiers), "console")
         item = _Item([row], way, row.effect_id)
         if way not in self._means.notifiers:
-            item.error = RetryLater(f"there is no notifier '{way}': {', '.join(self._means.notifiers)}")
+            item.error = NotReady(f"there is no notifier '{way}': {', '.join(self._means.notifiers)}")
             return item
         try:
             item.recipient = Recipient(recipient.kind, recipient.id, recipient.name, self._addresses(recipient))
-        except RetryLater as error:
+        except NotReady as error:
             item.error = error
             return item
         item.load = filling.message(row, item.recipient, self._text(row.at))
@@ -357,7 +357,7 @@ class _Delivery:
             if str(written).startswith("$"):
                 value = self._means.environment.get(str(written)[1:])
                 if not value:
-                    raise RetryLater(f"the environment has no {str(written)[1:]}, the address for {way}")
+                    raise NotReady(f"the environment has no {str(written)[1:]}, the address for {way}")
             found[way] = str(value)
         return found
 
@@ -505,7 +505,7 @@ class _Delivery:
     def _became(
         self, row: Any, item: _Item, error: Exception | None, now: Instant
     ) -> tuple[dict[str, Any], str | None]:
-        tries = row.tries + 1
+        tries = row.tries + (not isinstance(error, NotReady))
         found = {"new_status": "sent", "new_tries": tries, "new_next": None, "new_error": None, "new_sent": now}
         if error is None:
             return found, None
@@ -514,7 +514,7 @@ class _Delivery:
         found |= {"new_error": reason, "new_sent": None, "new_status": "dead"}
         if not isinstance(error, Undeliverable) and tries < TRIES:
             asked = error.after if isinstance(error, RetryLater) else None
-            found |= {"new_status": "pending", "new_next": now + wait_after(item.effect_id, tries, asked)}
+            found |= {"new_status": "pending", "new_next": now + wait_after(item.effect_id, max(tries, 1), asked)}
         return found, reason
 
     def _reason(self, error: Exception, item: _Item) -> str:

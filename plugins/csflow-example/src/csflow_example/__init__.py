@@ -19,6 +19,7 @@ from csflow.hookspecs import (
     Message,
     Moved,
     Notifier,
+    NotReady,
     Provider,
     RetryLater,
     Section,
@@ -100,7 +101,7 @@ def journal() -> Iterator[Send]:
     """Write messages to a file, a line each."""
     path = Path(os.environ.get(JOURNAL, ""))
     if not path.name:
-        raise RetryLater(f"{JOURNAL} is not set")
+        raise NotReady(f"{JOURNAL} is not set")
 
     def send(message: Message) -> None:
         if message.recipient.address.get("journal") == "nowhere":
