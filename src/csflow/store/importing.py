@@ -57,6 +57,7 @@ STORED: dict[str, Any] = {
 NO_ID = "no id: recognised by its content"
 IN_FUTURE = "lies after the day of the import"
 OUTSIDE = "lies outside its contract's dates"
+NEGATIVE = "less than nothing"  # of use, or of money
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,15 +477,16 @@ class _Resolution:
         return literal(0)
 
     def _odd(self) -> ColumnElement[Any]:
-        """What a row is suspected of; it is imported all the same."""
+        """The first thing that a row is suspected of; it is imported all the same."""
         kind, cells, owner = self.staging.kind.name, self.cells, self.staging.owner.c
-        doubts: list[tuple[ColumnElement[bool], str]] = []
-        if self.staging.kind.numbered and not self.terms.has_ids and not self.staging.natural:
-            doubts.append((literal(1) == 1, NO_ID))
+        amounts = [name for name in ("count", "seconds", "users", "amount") if name in cells]
+        doubts: list[tuple[ColumnElement[bool], str]] = [(cells[name] < 0, NEGATIVE) for name in amounts]
         dates = [name for name in ("day", "at_day") if name in cells and kind != "rate"]
         doubts += [(cells[name] > self.terms.day, IN_FUTURE) for name in dates]
         if kind == "usage" and "contract" in cells:
             doubts.append(((cells.day < owner.starts_on) | (cells.day >= owner.ends), OUTSIDE))
+        if self.staging.kind.numbered and not self.terms.has_ids and not self.staging.natural:
+            doubts.append((literal(1) == 1, NO_ID))
         return case(*doubts) if doubts else null()
 
     def _first_problem(self) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
