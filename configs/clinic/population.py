@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
 WEEKS = 104
-MONTHS, FORTNIGHTS = 88, 98  # until these weeks a pass sees four weeks of data, then two; each week from there on
+MONTHS = 100  # until this week a pass sees four weeks of data; each week from there on
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
@@ -118,7 +118,7 @@ class Clinic:
 def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list[Case] | None, None]:
     """Two years of ``customers`` clinics: the last day, the rows by file name, and what colleagues do.
 
-    For a year and a half four weeks at a time, then two, at last each week; it ends with week ``until``.
+    Four weeks at a time, in the last month each week; it ends with week ``until``.
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
     dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. What is said and
@@ -145,7 +145,7 @@ def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list
             acts += _work(chance, case)
             _answer(chance, by_id[case["customer"]], case, monday, files)
         open_cases = []
-        lived = 4 if week < MONTHS else 2 if week < FORTNIGHTS else 1
+        lived = 4 if week < MONTHS else 1
         if week % lived == lived - 1 or week + 1 == until:
             open_cases = (yield monday + timedelta(days=6), dict(files), acts) or []
             files, acts = defaultdict(list), []
@@ -239,9 +239,9 @@ def _use(chance: random.Random, clinic: Clinic, week: int, monday: date, files: 
         names.append("campaign_launched")
     rows = files["events/usage.csv"]
     for place, name in enumerate(names):
-        # the first feature on most days the clinic is open, the others now and then
+        # the first feature on every other day or so, the others now and then
         once = name == "campaign_launched"
-        days = [day for day in range(6) if chance.random() < (use if place == 0 else 0.12 * use)]
+        days = [day for day in range(6) if chance.random() < (0.6 if place == 0 else 0.12) * use]
         for day in days if not once else [chance.randrange(6)]:
             times = 1 if once else max(1, round(chance.randrange(2, 6) * use * clinic.size))
             rows.append(

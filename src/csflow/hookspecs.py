@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import ColumnElement, Connection, Select
 
     from csflow.flow.calendars import Calendar
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 PROJECT = "csflow"
 # The hooks that `measure` calls, and `run` (the last one is the pass's): whoever fails is told when they are called.
 RUN_HOOKS = ("import", "csflow_metrics", "csflow_milestones", "csflow_functions", "csflow_packs", "csflow_moved")
+CALLING = ("<frozen ", *(f"{Path(str(one)).parent}{os.sep}" for one in (__file__, pluggy.__file__, importlib.__file__)))
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
@@ -44,6 +47,14 @@ def in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+def raised_at(error: BaseException) -> str:
+    """The line of a plugin where it went wrong, as " (FILE:LINE)": the last one of the first file that is not ours."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    theirs = [(file, line) for file, line in frames if not file.startswith(CALLING)]
+    lines = [line for file, line in theirs if file == theirs[0][0]]
+    return f" ({Path(theirs[0][0]).name}:{lines[-1]})" if theirs else ""
+
+
 TERMINATED = 143  # what the command line ends with when it is told to end: no plugin's doing
 
 
@@ -61,9 +72,9 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | N
     except SystemExit as error:
         if error.code == TERMINATED:
             raise
-        return None, in_one_line(error)
+        return None, in_one_line(error) + raised_at(error)
     except BaseException as error:  # noqa: BLE001  # whatever a plugin raises costs its own result only
-        return None, in_one_line(error)
+        return None, in_one_line(error) + raised_at(error)
 
 
 class Usage(NamedTuple):

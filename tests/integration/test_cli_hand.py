@@ -79,6 +79,8 @@ def test_an_approval_from_the_command_line(run):
         ["customer", "file", "C-9"],
         ["contact", "erase", "P-9"],
         ["trigger", "met", "C-1", "--at", "now-ish"],
+        ["trigger", "met", "C-1", "--at", "2199-01-01"],
+        ["activity", "add", "C-1", "visit", "--at", "2199-01-01"],
     ],
 )
 def test_what_cannot_be_done_is_one_line_exit_code_2_and_nothing_written(run, hand, words):

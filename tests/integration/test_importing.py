@@ -161,7 +161,9 @@ def test_usage_outside_its_contract_and_of_days_to_come_is_suspicious_but_kept(t
 
 
 def test_less_than_nothing_is_suspicious_but_kept(two):
-    told = two.bring("usage", "customer,feature,day,count,seconds\nC1,f,2024-03-01,-5,2\nC1,f,2024-03-02,0,-1\nC1,f,2024-03-03,1,")
+    told = two.bring(
+        "usage", "customer,feature,day,count,seconds\nC1,f,2024-03-01,-5,2\nC1,f,2024-03-02,0,-1\nC1,f,2024-03-03,1,"
+    )
     assert (counts(told), told.suspicious_lines) == ((3, 3, 0, 0, 0, 2), {"less than nothing": [2, 3]})
     told = two.bring("contract", "id,customer,starts_on,amount\nK8,C1,2025-01-01,-10\nK9,C1,2026-01-01,0")
     assert told.suspicious_lines == {"less than nothing": [2]}

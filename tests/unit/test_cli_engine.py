@@ -191,7 +191,7 @@ def test_a_failed_plugin_ends_with_one_and_is_named(project: Path) -> None:
     )
     (project / "luck.yaml").write_text("metrics:\n  customer.luck: {type: number, uses: shop/luck}\n", "utf-8")
     data = told(project, "measure", "--as-of", "2026-01-10", code=1)
-    reason = "shop/luck: ZeroDivisionError: division by zero"
+    reason = "shop/luck: ZeroDivisionError: division by zero (luck.py:6)"
     assert data["failed"] == [
         {"plugin": "luck.py", "hook": "csflow_metrics", "metric": "customer.luck", "error": reason}
     ]
@@ -336,6 +336,6 @@ def test_a_measure_tells_failed_plugins_and_silent_sources(project: Path) -> Non
     (project / "luck.yaml").write_text("metrics:\n  customer.luck: {type: number, uses: shop/luck}\n", "utf-8")
     text = csflow("--project", project, "measure", "--as-of", "2026-01-10").stdout.splitlines()
     assert (
-        "  plugin failed: luck.py: csflow_metrics: customer.luck: shop/luck: ZeroDivisionError: division by zero"
+        "  plugin failed: luck.py: csflow_metrics: customer.luck: shop/luck: ZeroDivisionError: division by zero (luck.py:6)"
         in text
     )

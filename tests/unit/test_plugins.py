@@ -164,7 +164,8 @@ def test_observers_hear_their_own_copy_and_one_that_fails_harms_no_other() -> No
     failures = tell_moves(make_manager(plugs), [move])
     assert heard == [move]
     assert move.subject["id"] == "C-1"
-    assert failures == [Failure("2", "csflow_moved", "SystemExit: 1")]
+    line = leave.__code__.co_firstlineno + 1
+    assert failures == [Failure("2", "csflow_moved", f"SystemExit: 1 (test_plugins.py:{line})")]
 
 
 def test_calls_of_hooks_can_be_followed() -> None:

@@ -32,8 +32,8 @@ def deliver(here: Here, limit: int | None, dry_run: bool, wait: str, output: str
     """Hand out the messages that wait, to each recipient in the way that suits it.
 
     A message that fails is tried again by later delivers, at longer and longer distances, and is dead after two days
-    of that, or at once where it can never work; while a secret or plugin is missing no try is counted. Nothing goes out in the quiet hours. Two delivers at once share the
-    work. Exit code 1 when something failed.
+    of that, or at once where it can never work; while a secret or a plugin is missing, no try is counted. Nothing goes
+    out in the quiet hours. Two delivers at once share the work. Exit code 1 when something failed.
     """
     app = here.open()
     end = now() + int(wait_of({"no_wait": False, "wait": wait}) * SECOND)

@@ -74,6 +74,8 @@ def acting(store: Store, definition: Definition, act: Act) -> Iterator[Work]:
             zone = Zone(definition.zone)
             now = act.recorded if act.at is None else act.at
             last = last_pass(connection)
+            if act.at is not None and not act.dry_run and zone.day_of(now) > zone.day_of(max(act.recorded, last or 0)):
+                raise UsageError(f"{zone.text(now)} is to come: nothing has happened then yet (look with --dry-run)")
             if act.at is None and last is not None and now < last <= zone.end_of(zone.day_of(now)):
                 now = last  # a pass at the end of today has been here already: this comes after it
             view = see(connection, definition, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from csflow.hookspecs import Recipient, RetryLater, Undeliverable
+from csflow.hookspecs import Recipient, RetryLater, Undeliverable, raised_at
 
 SECRET_WORDS = ("SECRET", "TOKEN", "PASSW", "KEY", "URL", "HOOK", "CREDENTIAL", "AUTH")
 LONGEST = 300
@@ -15,7 +15,7 @@ def told_safely(error: Exception, environment: Mapping[str, str], recipient: Rec
     said = " ".join(_words_of(error).split())
     if not isinstance(error, RetryLater | Undeliverable):
         kind = "SystemExit" if isinstance(error, _Exited) else type(error).__name__
-        said = f"{kind}: {said}" if said else kind
+        said = (f"{kind}: {said}" if said else kind) + raised_at(error)
     for hidden, shown in sorted(secrets(environment).items(), key=lambda pair: -len(pair[0])):
         said = said.replace(hidden, shown)
     who = [*recipient.address.values(), recipient.name or ""] if recipient is not None else []
