@@ -225,10 +225,10 @@ def _message(entry: tuple[int, str, int, str], place: str, role: str, out: dict)
     parts = (PROJECT, FLOW, key, 1, seq, place, f"role:{role}", 0)
     effect = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
     why = f"{FLOW}: {place}"
-    title = f"{FLOW.capitalize()} – {key} – {stage}"
+    title = [f"{FLOW.capitalize()} – ", {"customer": key}, f" – {stage}"]
     body = {
         "case": f"{FLOW}/{key}/1", "flow": FLOW, "subject": {"id": key, "kind": "customer"}, "values": {},
-        "title": {"en": [title], "zh": [title]},
+        "title": {"en": title, "zh": title},
         "text": {
             "en": [f"{FLOW}/{key}/1, stage {stage}. Why: {why}"],
             "zh": [f"{FLOW}/{key}/1,阶段:{stage}。原因:{why}"],

@@ -94,7 +94,7 @@ def test_a_message_without_a_template_names_case_stage_due_time_and_why(office):
     office.deliver()
     (message,) = office.box
     # two days after Monday noon
-    assert message.title == "Desk – C-1 – Talking, overdue since 2026-03-04 23:59"
+    assert message.title == "Desk – Ada (C-1) – Talking, overdue since 2026-03-04 23:59"
     assert message.text == "desk/C-1/1, stage Talking, overdue since 2026-03-04 23:59. Why: Nobody called"
     body = json.loads(office.outbox()[0].body)
     assert body["text"]["zh"] == ["desk/C-1/1,阶段:沟通,应于 2026-03-04 23:59 完成,已逾期。原因:无人致电"]
@@ -201,7 +201,7 @@ def test_a_failure_is_tried_again_after_longer_and_longer_waits_until_it_is_dead
     for tries in range(1, TRIES + 1):
         done = office.deliver()
         row = office.outbox()[0]
-        assert (row.tries, row.error) == (tries, "ValueError: it is broken")
+        assert (row.tries, row.error.partition(" (")[0]) == (tries, "ValueError: it is broken")
         if tries < TRIES:
             assert (row.status, done.again) == ("pending", 1)
             waits.append(row.next_try - office.now)

@@ -67,7 +67,7 @@ def test_run_delivers_when_the_pass_is_done(project: Path) -> None:
     done = run(project)
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "deliver: 2 messages sent")
     lines = [json.loads(line) for line in (project / "messages.jsonl").read_text("utf-8").splitlines()]
-    assert [line["title"] for line in lines] == ["care – C-1 – b", "care – C-2 – b"]
+    assert [line["title"] for line in lines] == ["care – One (C-1) – b", "care – 诊所 (C-2) – b"]
     assert run(project).stdout.splitlines()[-1] == "pass as of 2026-01-10 23:59: nothing to do"
 
 
@@ -238,7 +238,7 @@ def test_a_file_beside_the_project_brings_a_notifier_and_an_effect(project: Path
     assert csflow("--project", project, "validate").exit_code == 0
     assert run(project).stdout.splitlines()[-1] == "deliver: 4 messages sent"
     written = [line.partition(" ")[2] for line in (project / "journal.py.txt").read_text("utf-8").splitlines()]
-    assert sorted(written) == ["One", "care – C-1 – b", "care – C-2 – b", "诊所"]
+    assert sorted(written) == ["One", "care – One (C-1) – b", "care – 诊所 (C-2) – b", "诊所"]
 
 
 def test_a_plugin_that_breaks_is_named_and_the_others_go_on(project: Path) -> None:

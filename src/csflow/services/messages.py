@@ -1,7 +1,7 @@
 """What a message says, fixed in the transaction that writes it; names and free words are filled in when it goes out.
 
 A body holds, for each language, title and text as pieces: a text, or a mapping that says what is left open –
-``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``. So every repeat says the same, and the
+``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``, ``{"customer": "C-1"}``. So every repeat says the same, and the
 outbox holds ids, never names.
 """
 
@@ -125,12 +125,13 @@ class _Writer:
     def own_title(self) -> Pieces:
         """For a message without a title: flow, subject and stage, and when it is or was due."""
         row = self._one.row
-        subject = self._work.subject(row)["id"]
+        subject = self._work.subject(row)
+        who: Piece = {"contact" if subject["kind"] == "contact" else "customer": subject["id"]}
         found: Pieces = {}
         for language in ("en", "zh"):
             flow = in_language(self._flow.label, language) or self._flow.name
             stage = in_language(self._flow.stages[row.stage].label, language) or row.stage
-            found[language] = [f"{flow} – {subject} – {stage}{self._due(language)}"]
+            found[language] = [f"{flow} – ", who, f" – {stage}{self._due(language)}"]
         return found
 
     def own_text(self) -> Pieces:

@@ -38,6 +38,7 @@ class Filling:
         self._view: View | None = None
         self._values: dict[Open, tuple[Any, Expression | None]] = {}
         self._names: dict[tuple[str, str], str] = {}
+        self._customers: dict[int, str] = {}  # case → its customer's name
         self._read()
 
     @property
@@ -81,8 +82,11 @@ class Filling:
 
     def _filled(self, row: Any, hole: dict[str, str]) -> str:
         if "hole" not in hole:
-            ((kind, name),) = hole.items()
-            return self._names.get((kind, name)) or name
+            ((kind, key),) = hole.items()
+            if kind == "customer":  # of the case; what is shown is the subject's id, a contract's too
+                name = self._customers.get(row.case)
+                return f"{name} ({key})" if name else key
+            return self._names.get((kind, key)) or key
         subject = self._bodies[row.id].get("about") or self._bodies[row.id]["subject"]["kind"]
         value, expression = self._values.get((row.id, subject, hole["hole"]), (None, None))
         if value is None or expression is None:
@@ -93,11 +97,14 @@ class Filling:
         """Ask for everything that is left open."""
         wanted: dict[tuple[str, str, bool], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
         named: dict[str, set[str]] = {"person": set(), "contact": set()}
+        cases: set[int] = set()  # whose customers are named
         for id_, body in self._bodies.items():
             about, to_contact = body.get("about") or body["subject"]["kind"], body.get("about") == "contact"
             for piece in _open_pieces(body):
                 if "hole" in piece:
                     wanted[(body["flow"], about, to_contact)][piece["hole"]].add(id_)
+                elif "customer" in piece:
+                    cases.add(self._rows[id_].case)
                 else:
                     ((kind, name),) = piece.items()
                     named[kind].add(name)
@@ -106,6 +113,7 @@ class Filling:
         for (flow, about, to_contact), texts in wanted.items():
             self._ask(flow, about, texts, to_contact=to_contact)
         self._name(named)
+        self._name_customers(cases)
 
     def _ask(self, flow: str, about: str, texts: dict[str, set[int]], *, to_contact: bool) -> None:
         there = {text: self._expression(about, flow, text, ids) for text, ids in texts.items()}
@@ -148,6 +156,11 @@ class Filling:
         body = self._connection.execute(written.where(h.case == row.case, h.seq == row.seq)).scalar()
         former = build(json.loads(body), CATALOGUE)[0] if body is not None else None
         return expressions_of(former).get((about, flow, text)) if former is not None else None
+
+    def _name_customers(self, cases: set[int]) -> None:
+        named = select(t.case.c.id, t.customer.c.name).join(t.customer, t.customer.c.id == t.case.c.customer)
+        named = named.where(t.case.c.id.in_(sorted(cases)), t.customer.c.name.is_not(None))
+        self._customers = dict(self._connection.execute(named).all()) if cases else {}
 
     def _name(self, named: dict[str, set[str]]) -> None:
         """How people and contacts are called; an erased one goes by its id."""
