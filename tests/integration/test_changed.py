@@ -188,19 +188,28 @@ def test_an_end_that_is_renamed_ended_when_it_did(begun):
     assert (case["stage"], case["end"], case["ended_at"]) == ("lost", "neutral", "2026-03-05 23:59")
 
 
-def test_ended_cases_cannot_go_on_beside_another_of_the_same_subject(begun):
-    twice = ENDED.replace("opens: contract.id is known", "opens: {trigger: again}")
-    twice = twice.replace("gone: since(contract.starts_on) >= days(3)", "gone: {trigger: leave}")
-    project = begun(twice)
+AGAIN = ENDED.replace("opens: contract.id is known", "opens: {trigger: again}").replace(
+    "gone: since(contract.starts_on) >= days(3)", "gone: {trigger: leave}"
+)
+
+
+def came_back(begun):
+    """C-1 left on 4 March and opened its second case on the 6th: one of its cases has ended, the other is open."""
+    project = begun(AGAIN)
     for on, word in (("2026-03-02", "again"), ("2026-03-04", "leave"), ("2026-03-06", "again")):
         project.clock.set(on)
         project.book.trigger("C-1", word)
         project.advance()
+    return project
+
+
+def test_ended_cases_cannot_go_on_beside_another_of_the_same_subject(begun):
+    project = came_back(begun)
     assert [project.case("C-1", number=number)["end"] for number in (1, 2)] == ["bad", None]
     said = r"'gone' of flow 'lifecycle' is gone, and 1 case that ended in it cannot go on in 'live' beside another"
     with pytest.raises(DefinitionError, match=said):
-        changed(project, twice.replace("gone:", "lost:") + "migrate: {gone: live}\n", "2026-03-07")
-    changed(project, twice.replace("gone:", "lost:") + "migrate: {gone: lost}\n", "2026-03-07")
+        changed(project, AGAIN.replace("gone:", "lost:") + "migrate: {gone: live}\n", "2026-03-07")
+    changed(project, AGAIN.replace("gone:", "lost:") + "migrate: {gone: lost}\n", "2026-03-07")
     assert [project.stage("C-1", number=number) for number in (1, 2)] == ["lost", "trial"]
 
 
@@ -254,16 +263,10 @@ def test_an_end_of_another_kind_ended_when_it_did(begun):
 
 
 def test_an_end_that_is_none_any_more_is_refused_where_another_case_of_the_subject_is_open(begun):
-    twice = ENDED.replace("opens: contract.id is known", "opens: {trigger: again}")
-    twice = twice.replace("gone: since(contract.starts_on) >= days(3)", "gone: {trigger: leave}")
-    project = begun(twice)
-    for on, word in (("2026-03-02", "again"), ("2026-03-04", "leave"), ("2026-03-06", "again")):
-        project.clock.set(on)
-        project.book.trigger("C-1", word)
-        project.advance()
+    project = came_back(begun)
     said = r"'gone' of flow 'lifecycle' is an end no longer, and 1 case that ended in it cannot go on beside another"
     with pytest.raises(DefinitionError, match=said):
-        changed(project, twice.replace("gone: bad", "gone: {transitions: {trial: {trigger: again}}}"), "2026-03-07")
+        changed(project, AGAIN.replace("gone: bad", "gone: {transitions: {trial: {trigger: again}}}"), "2026-03-07")
     assert [project.case("C-1", number=number)["end"] for number in (1, 2)] == ["bad", None]
 
 

@@ -54,6 +54,12 @@ def test_folders_and_file_names_mean_nothing(tmp_path: Path) -> None:
     assert load(one, AROUND).definition.hash == load(two, AROUND).definition.hash
 
 
+def test_a_file_in_which_nothing_stands_is_warned_of(tmp_path: Path) -> None:
+    loaded = load(make(tmp_path, flow="", notes="# later\n", other=FLOW), AROUND)
+    told = [(Path(p.file).name, p.line, p.message, p.warning) for p in loaded.problems]
+    assert told == [(name, 1, "nothing stands in this file", True) for name in ("flow.yaml", "notes.yaml")]
+
+
 def test_names_with_a_dot_and_other_projects_below_are_not_read(tmp_path: Path) -> None:
     folder = make(tmp_path, flow=FLOW)
     make(tmp_path / "inner", wrong="metrcs: 1")

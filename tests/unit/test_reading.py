@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csflow.flow.reading import MAX_BYTES, MAX_DEPTH, Item, plain, read_bytes, read_file, read_text
+from csflow.flow.reading import MAX_BYTES, MAX_DEPTH, MOST_PROBLEMS, Item, plain, read_bytes, read_file, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +99,13 @@ def test_anchors_and_aliases_are_refused_where_they_stand() -> None:
     assert told("a: &x 5\nb: *x") == [f"1:4: {message}", f"2:4: {message}"]
 
 
+def test_of_thousands_of_mistakes_the_first_are_told_and_how_many_more_there_are() -> None:
+    bomb = "a: &a [1]\n" + "".join(f"b{n}: [{', '.join(['*a'] * 9)}]\n" for n in range(1_000))
+    lines = told(bomb)
+    assert len(lines) == MOST_PROBLEMS + 1
+    assert lines[-1] == f"7:22: and {9_001 - MOST_PROBLEMS:,} more like these"
+
+
 @pytest.mark.parametrize("word", ["on", "Off", "YES", "no", "true", "False", "y", "N"])
 def test_a_key_that_is_a_boolean_for_many_readers_is_refused(word: str) -> None:
     assert told(f"{word}: 1") == [f"1:1: key '{word}' is a boolean for many YAML readers: choose another word"]
@@ -186,7 +193,7 @@ def test_an_alias_bomb_costs_nothing() -> None:
     begun = time.monotonic()
     root, problems, _ = read_text("\n".join(lines), "f.yaml")
     assert root is not None
-    assert len(problems) == 30 + 29 * 9
+    assert problems[-1].message == f"and {30 + 29 * 9 - MOST_PROBLEMS} more like these"
     assert time.monotonic() - begun < 5
 
 

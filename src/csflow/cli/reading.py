@@ -88,7 +88,11 @@ def history(
     language: str | None,
     output: str,
 ) -> None:
-    """Tell everything that happened to a customer's cases, or to one case: when, who, from where to where, why."""
+    """Tell everything that happened to a customer's cases, or to one case: when, who, from where to where, why.
+
+    A case's entries stand as they were written: one of an earlier moment, such as a deadline's miss that a later pass
+    found, after what a former pass had written.
+    """
     app = here.open()
     found = app.history(target, now(), flow=flow, limit=limit, verbose=verbose)
     if output == "jsonl":

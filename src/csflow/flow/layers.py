@@ -162,6 +162,8 @@ class _Reader:
                 return
             if whole and root is not None:
                 yield root
+            elif whole and not problems:
+                self.problems.append(Problem(name, 1, 1, "nothing stands in this file", warning=True))
 
     def _unknown_keys(self, root: Item, form: type[Form]) -> None:
         known = keys_of(form)

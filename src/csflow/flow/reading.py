@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
+MOST_PROBLEMS = 50  # of one file, in reading it: a bomb of aliases has thousands, and who mends it needs the first
 
 BOOLEAN_WORDS = frozenset({"on", "off", "yes", "no", "true", "false", "y", "n"})
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -306,7 +307,15 @@ def read_text(text: str, file: str) -> tuple[Item | None, list[Problem], bool]:
     ) as error:
         # The parser has a few internal failures on broken text (a directive cut short, an escape out of range).
         return None, [*reader.problems, Problem(file, 1, 1, f"not YAML: {_short(str(error), 160)}")], False
-    return reader.root, reader.problems, whole
+    return reader.root, _some(reader.problems), whole
+
+
+def _some(problems: list[Problem]) -> list[Problem]:
+    """The first of many, and how many more there are."""
+    if len(problems) <= MOST_PROBLEMS:
+        return problems
+    kept, rest = problems[:MOST_PROBLEMS], problems[MOST_PROBLEMS:]
+    return [*kept, Problem(rest[0].file, rest[0].line, rest[0].column, f"and {len(rest):,} more like these")]
 
 
 def _syntax_problem(error: MarkedYAMLError, file: str) -> Problem:
