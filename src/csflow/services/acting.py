@@ -19,14 +19,14 @@ from csflow.services import deadlines, effects, moving, triggers
 from csflow.services.changed import unpin
 from csflow.services.meaning import Meant, find_case, find_customer, find_meant, find_subject, is_case, near
 from csflow.services.stating import Stored, plain, stored_fields
-from csflow.services.views import number_names, see
+from csflow.services.views import introduce, see
 from csflow.services.work import CaseRow, Work
 from csflow.store import tables as t
 from csflow.store.collisions import collided, told_in_one_line
 from csflow.store.guards import Translator
 from csflow.store.insertion import among
 from csflow.store.names import subject_names
-from csflow.store.refreshing import refresh_contracts, sync_people
+from csflow.store.refreshing import refresh_contracts
 from csflow.store.touching import last_pass
 from csflow.values import Instant, Zone
 
@@ -68,9 +68,7 @@ def acting(store: Store, definition: Definition, act: Act) -> Iterator[Work]:
     """
     try:
         with store.trial() if act.dry_run else store.writing() as connection:
-            number_names(connection, definition)
-            people = {person.id: next(iter(person.label.values()), None) for person in definition.people.values()}
-            sync_people(connection, people, definition.name)
+            introduce(connection, definition)
             zone = Zone(definition.zone)
             now = act.recorded if act.at is None else act.at
             last = last_pass(connection)

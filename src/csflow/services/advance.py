@@ -27,7 +27,7 @@ from csflow.services.distinct import Distinct
 from csflow.services.occupied import HANDLED
 from csflow.services.owning import kind_of, whose
 from csflow.services.session import Session
-from csflow.services.views import View, number_names, see
+from csflow.services.views import View, introduce, see
 from csflow.services.waiting import said_of, words_waiting
 from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
 from csflow.store import tables as t
@@ -36,7 +36,7 @@ from csflow.store.insertion import among
 from csflow.store.locking import pass_lock
 from csflow.store.names import customer_ids
 from csflow.store.opening import Store, blame, of_statement
-from csflow.store.refreshing import refresh, sync_people
+from csflow.store.refreshing import refresh
 from csflow.store.touching import ADVANCE, claim, last_pass, touch
 from csflow.values import Instant, Zone
 
@@ -153,9 +153,7 @@ class _Pass:
         request, zone = self.request, Zone(self.definition.zone)
         with self.session.chunk() as connection:
             last = refuse_backwards(connection, request, zone)
-            number_names(connection, self.definition)
-            people = {person.id: next(iter(person.label.values()), None) for person in self.definition.people.values()}
-            sync_people(connection, people, self.definition.name)
+            introduce(connection, self.definition)
             today = zone.day_of(request.now)
             refresh(connection, today, ADVANCE, zone, everyone=last is not None and request.now < last)
             view = see(connection, self.definition, request.now)

@@ -23,11 +23,11 @@ from csflow.services.changed import adopt
 from csflow.services.doubts import Doubts, doubts, needed
 from csflow.services.finding import find_cases
 from csflow.services.surroundings import Around, around, heard
-from csflow.services.views import View, number_names, present, see
+from csflow.services.views import View, introduce, present, see
 from csflow.store import tables as t
 from csflow.store.facts import LoadedFacts, load_many
 from csflow.store.questions import held_name
-from csflow.store.refreshing import refresh, sync_people
+from csflow.store.refreshing import refresh
 from csflow.store.touching import ADVANCE, last_pass
 from csflow.values import Instant, Zone, day_text
 
@@ -78,9 +78,7 @@ def foresee(connection: Connection, definition: Definition, asked: Asked) -> Vie
     last = last_pass(connection)
     if last is not None and asked.now < last:
         raise UsageError(f"the last pass was at {zone.text(last)}: what stood before it is in csflow history")
-    number_names(connection, definition)
-    people = {person.id: next(iter(person.label.values()), None) for person in definition.people.values()}
-    sync_people(connection, people, definition.name)
+    introduce(connection, definition)
     refresh(connection, zone.day_of(asked.now), ADVANCE, zone)
     adopt(connection, see(connection, definition, asked.now), asked)
     row = {"verb": "pass", "as_of": asked.now, "recorded": asked.recorded, "definition": definition.hash}

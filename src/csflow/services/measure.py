@@ -51,7 +51,7 @@ from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
 from csflow.services.changed import note
 from csflow.services.computing import MILESTONES, ask_plugin
 from csflow.services.plugin_health import NOTHING, as_dict, of_call
-from csflow.services.views import NEWEST, View, measures, newest, number_names, see, stale
+from csflow.services.views import NEWEST, View, introduce, measures, newest, see, stale
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.calling import CallError
@@ -59,7 +59,7 @@ from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into, upsert
 from csflow.store.opening import Store, blaming
 from csflow.store.prepared import Kept
-from csflow.store.refreshing import refresh, sync_people
+from csflow.store.refreshing import refresh
 from csflow.store.touching import ADVANCE, MEASURE, claim, touching
 from csflow.values import Instant, Length, Zone, latest_start, parse_length
 
@@ -121,9 +121,7 @@ def measure(
     outcome = Measured(now)
     zone = Zone(definition.zone)
     with store.writing() as connection:
-        number_names(connection, definition)
-        people = {person.id: next(iter(person.label.values()), None) for person in definition.people.values()}
-        sync_people(connection, people, definition.name)
+        introduce(connection, definition)
         last = connection.execute(select(func.max(t.measured.c.at))).scalar()
         backwards = last is not None and now < last
         refresh(connection, zone.day_of(now), MEASURE, zone, everyone=backwards)

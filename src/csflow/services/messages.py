@@ -1,8 +1,8 @@
 """What a message says, fixed in the transaction that writes it; names and free words are filled in when it goes out.
 
 A body holds, for each language, title and text as pieces: a text, or a mapping that says what is left open –
-``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``, ``{"customer": "C-1"}``. So every repeat says the same, and the
-outbox holds ids, never names.
+``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``, ``{"customer": "C-1"}``. So every repeat
+says the same, and the outbox holds ids, never names.
 """
 
 from __future__ import annotations

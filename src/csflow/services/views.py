@@ -19,6 +19,7 @@ from csflow.store import tables as t
 from csflow.store.insertion import insert_into
 from csflow.store.prepared import world_of
 from csflow.store.reading import Book, Reader, case_reader, subject_reader
+from csflow.store.refreshing import sync_people
 from csflow.values import Instant, Zone, day_text, money_text
 
 
@@ -29,7 +30,7 @@ class View:
     definition: Definition
     book: Book
     moment: Moment
-    _worlds: dict[Any, str] = field(default_factory=dict, repr=False, compare=False)
+    _worlds: dict[Any, str] = field(default_factory=dict)  # what `world` said: it is asked for each statement
 
     @property
     def zone(self) -> Zone:
@@ -93,6 +94,13 @@ def see(connection: Connection, definition: Definition, now: Instant) -> View:
         stale=stale(definition, numbers, measures(connection), now),
     )
     return View(definition, book, moment)
+
+
+def introduce(connection: Connection, definition: Definition) -> None:
+    """Have what the rows of this definition refer to: numbers for its names, the organisation, the colleagues."""
+    number_names(connection, definition)
+    people = {person.id: next(iter(person.label.values()), None) for person in definition.people.values()}
+    sync_people(connection, people, definition.name)
 
 
 def number_names(connection: Connection, definition: Definition) -> None:
