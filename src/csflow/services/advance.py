@@ -22,7 +22,7 @@ from csflow.flow.machine import FlowMachine
 from csflow.flow.records import record
 from csflow.services import assigning, deadlines, effects, moving, triggers
 from csflow.services.asking import Asker, Broken, Hit, Scope, first_of_each
-from csflow.services.changed import EVERYONE, adopt, note, redate, redated
+from csflow.services.changed import EVERYONE, adopt, note, other_unknowns, redate, redated
 from csflow.services.distinct import Distinct
 from csflow.services.occupied import HANDLED
 from csflow.services.owning import kind_of, whose
@@ -157,7 +157,9 @@ class _Pass:
             today = zone.day_of(request.now)
             refresh(connection, today, ADVANCE, zone, everyone=last is not None and request.now < last)
             view = see(connection, self.definition, request.now)
-            changed = _other_unknowns(connection, view)
+            changed = other_unknowns(connection, view, UNKNOWNS)
+            if changed:
+                note(connection, EVERYONE, "unknowns")  # stays set where this pass does not come to ask everybody
             changed = adopt(connection, view, request) or changed
             self.withheld = self.withheld or last is None
             if request.subjects:
@@ -572,14 +574,3 @@ def _unmark() -> Executable:
     o = t.opening.c
     same = (o.flow == bindparam("own_flow"), o.place == bindparam("own_place"), o.key == bindparam("own_key"))
     return delete(t.opening).where(*same, o.subject == bindparam("own_subject"))
-
-
-def _other_unknowns(connection: Connection, view: View) -> bool:
-    """Whether other metrics or things are unknown as a whole than at the last pass: then every case is asked."""
-    now = json.dumps([sorted(view.moment.stale), sorted(view.moment.unfed)])
-    before = connection.execute(select(t.meta.c.value).where(t.meta.c.key == UNKNOWNS)).scalar()
-    if now == (before or "[[], []]"):
-        return False
-    note(connection, UNKNOWNS, now)
-    note(connection, EVERYONE, "unknowns")
-    return True

@@ -1,4 +1,7 @@
-"""A changed definition meets cases that run under another one: re-pinned in a few statements, or refused whole."""
+"""What makes every case be asked: a changed definition, or other unknowns than before; and what it does to cases.
+
+A changed definition meets cases that run under another one: they are re-pinned in a few statements, or it is refused.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from csflow.values import Instant, counted
 
 PINNED = "definition"  # key in `meta`: the hash that all cases run under
 EVERYONE = "ask_everyone"  # key in `meta`: set until a pass has asked all cases once
+NO_UNKNOWNS = "[[], []]"  # what stands for a store that was never asked: nothing was unknown then
 
 
 def adopt(connection: Connection, view: View, request: Any) -> bool:
@@ -73,6 +77,18 @@ def note(connection: Connection, key: str, value: str | None) -> None:
         return
     statement = insert_into(connection, t.meta).values(key=key, value=value)
     connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
+
+def other_unknowns(connection: Connection, view: View, key: str) -> bool:
+    """Whether other metrics or things are unknown as a whole than when this was asked last; ``key``: where in `meta`.
+
+    What became unknown, or known, touches nobody: so whoever asks the touched only asks everybody then.
+    """
+    now = json.dumps([sorted(view.moment.stale), sorted(view.moment.unfed)])
+    if now == (_noted(connection, key) or NO_UNKNOWNS):
+        return False
+    note(connection, key, now)
+    return True
 
 
 def redated(connection: Connection, view: View) -> list[int]:

@@ -6,7 +6,6 @@ The only verb that calls plugins for facts. A plugin that fails leaves its last 
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
@@ -48,7 +47,7 @@ from csflow.flow.expressions import Expression
 from csflow.flow.nodes import Ago, Condition
 from csflow.flow.types import WORDS
 from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
-from csflow.services.changed import note
+from csflow.services.changed import note, other_unknowns
 from csflow.services.computing import MILESTONES, ask_plugin
 from csflow.services.plugin_health import NOTHING, as_dict, of_call
 from csflow.services.views import NEWEST, View, introduce, measures, newest, see, stale
@@ -156,7 +155,7 @@ def measure(
             view = replace(view, moment=moment)
     with store.writing() as connection:
         view = see(connection, definition, now)
-        everyone = _other_unknowns(connection, view) or full or backwards
+        everyone = other_unknowns(connection, view, UNKNOWNS) or full or backwards
         _watch_all(connection, view, measuring, everyone=everyone)
         connection.execute(delete(t.touched).where(t.touched.c.queue == CLAIMED))
         connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
@@ -299,16 +298,6 @@ def _whole(view: View, metric: Metric, provider: Provider | None, use: _Use) -> 
     begin = latest_start(_window_of(metric), today)
     worked = calendar.between(zone.end_of(begin), zone.end_of(today)) if calendar is not None else None
     return repr((use.reported, use.features if provider.reads_usage else use.core, worked))
-
-
-def _other_unknowns(connection: Connection, view: View) -> bool:
-    """Whether other metrics or things are unknown as a whole than at the last measure."""
-    now = json.dumps([sorted(view.moment.stale), sorted(view.moment.unfed)])
-    before = connection.execute(select(t.meta.c.value).where(t.meta.c.key == UNKNOWNS)).scalar()
-    if now == (before or "[[], []]"):
-        return False
-    note(connection, UNKNOWNS, now)
-    return True
 
 
 def _digest(metric: Metric, provider: Provider | None, whole: str) -> str:
