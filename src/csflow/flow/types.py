@@ -22,7 +22,7 @@ class Type:
     branches: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __str__(self) -> str:
-        """The type as vendors write it."""
+        """The type as it is written in YAML."""
         return self.name
 
 

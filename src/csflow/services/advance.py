@@ -25,7 +25,7 @@ from csflow.services.asking import Asker, Broken, Hit, Scope, first_of_each
 from csflow.services.changed import EVERYONE, adopt, note, other_unknowns, redate, redated
 from csflow.services.distinct import Distinct
 from csflow.services.occupied import HANDLED
-from csflow.services.owning import kind_of, whose
+from csflow.services.owning import OF_CUSTOMERS, kind_of, whose
 from csflow.services.session import Session
 from csflow.services.views import View, introduce, see
 from csflow.services.waiting import said_of, words_waiting
@@ -37,7 +37,7 @@ from csflow.store.locking import pass_lock
 from csflow.store.names import customer_ids
 from csflow.store.opening import Store, blame, of_statement
 from csflow.store.refreshing import refresh
-from csflow.store.touching import ADVANCE, claim, last_pass, touch
+from csflow.store.touching import ADVANCE, claim, last_pass, organisation_touched, touch
 from csflow.values import Instant, Zone
 
 CHUNK = 500  # hits a transaction
@@ -133,7 +133,7 @@ class _Pass:
             touched = self._claim()
             if not touched and hop > 0:
                 break
-            wide = everyone or (touched and self._vendor_touched())
+            wide = everyone or (touched and self._organisation_touched())
             wrote = self._hop(Scope(wide, hop == 0, self.customers, self.request.flow, touched))
             self.outcome.hops = hop + 1
             if self.request.limit is not None:
@@ -205,11 +205,9 @@ class _Pass:
         with self.session.chunk() as connection:
             return claim(connection, ADVANCE, HANDLED, today, self.customers)
 
-    def _vendor_touched(self) -> bool:
-        """A fact of the organisation is a fact of every case."""
+    def _organisation_touched(self) -> bool:
         with self.session.snapshot() as connection:
-            vendor = select(t.touched.c.kind).where(t.touched.c.queue == HANDLED, t.touched.c.kind == "organisation")
-            return connection.execute(vendor.limit(1)).first() is not None
+            return organisation_touched(connection, HANDLED)
 
     def _done(self, *, everyone: bool) -> None:
         with self.session.chunk() as connection:
@@ -559,7 +557,7 @@ class _Application:
             wanted.append(
                 {
                     "flow": flow, "subject": hit.row.subject, "key": key, "at": work.view.now, "place": opening.place,
-                    "customer": hit.owner if flow.subject in assigning.OF_CUSTOMERS else None,
+                    "customer": hit.owner if flow.subject in OF_CUSTOMERS else None,
                     "because": because, "fields": values, "stage": opening.to,
                 }
             )  # fmt: skip

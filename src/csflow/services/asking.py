@@ -32,7 +32,7 @@ from csflow.flow.expressions import Expression
 from csflow.flow.records import record
 from csflow.services.deadlines import specs
 from csflow.services.occupied import FEW, HANDLED, occupied_by_few, stages_occupied, stages_of_touched
-from csflow.services.owning import owner_of
+from csflow.services.owning import OF_CUSTOMERS, owner_of
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -239,7 +239,7 @@ class Asker:
         reader = self.view.cases(flow, stage)
         c: Any = reader.base.c
         where = [c.flow == flow.name]
-        customer = c.customer if flow.subject in ("customer", "contract", "contact") else None
+        customer = c.customer if flow.subject in OF_CUSTOMERS else None
         timed = expression.timed
         if stage is not None:  # the cases of a few customers are found by customer, not by walking the stage
             few = self.scope.customers is not None or not self.scope.wide(timed=timed)
@@ -325,7 +325,7 @@ class Asker:
     def _owned(self, flow: Flow) -> tuple[Any, list[Column], list[Column]]:
         """The case beside a deadline or timer, the columns every hit has, and the conditions on the case."""
         c = t.case.alias("c")
-        has_customer = flow.subject in ("customer", "contract", "contact")
+        has_customer = flow.subject in OF_CUSTOMERS
         owner = owner_of(flow.subject, c.c.subject, c.c.customer if has_customer else None).label("owner")
         columns: list[Column] = [owner, c.c.id.label("case_id"), c.c.version.label("version")]
         mine = self.scope.limits(flow.subject, c.c.subject, c.c.customer if has_customer else None, timed=True)

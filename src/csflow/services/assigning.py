@@ -35,6 +35,7 @@ from sqlalchemy import (
 
 from csflow.flow.definition import Definition, Role
 from csflow.services.asking import Hit
+from csflow.services.owning import OF_CUSTOMERS
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -42,7 +43,7 @@ from csflow.store.guards import Translator
 from csflow.store.insertion import insert_into, listed
 from csflow.store.names import name_id
 from csflow.store.prepared import Kept
-from csflow.store.touching import ADVANCE
+from csflow.store.touching import ADVANCE, organisation_touched
 from csflow.values import minor_digits
 
 Column = ColumnElement[Any]
@@ -51,7 +52,6 @@ Rows = Callable[[tuple[Any, ...], Callable[[], Executable]], Iterable[Any]]  # a
 
 LEAST_CUSTOMERS, LEAST_AMOUNT, ROUND = "least_customers", "least_amount", "round_robin"
 CHOOSING = frozenset({LEAST_CUSTOMERS, LEAST_AMOUNT, ROUND})
-OF_CUSTOMERS = ("customer", "contract", "contact")  # subjects that belong to a customer
 LAST = "round_robin "  # key in `meta`, before the role: whose turn it was
 
 
@@ -156,8 +156,7 @@ def fill_at_start(
     """At the beginning of a pass: whoever was touched, has a case and lacks somebody – or is by now of another word."""
     if not automatic(view.definition):
         return
-    vendor = select(t.touched.c.subject).where(t.touched.c.queue == ADVANCE, t.touched.c.kind == "organisation")
-    wide = everyone or customers is not None or connection.execute(vendor.limit(1)).first() is not None
+    wide = everyone or customers is not None or organisation_touched(connection, ADVANCE)
     whom = Whom(customers=customers is not None, touched=not wide)
     fill(connection, view, whom, rows=_asking(connection, view, kept, customers), actor=actor)
 

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, or_, select
 from csflow.flow import nodes as n
 from csflow.flow.expressions import Expression
 from csflow.flow.types import TEXT, TIME, Fact
-from csflow.services.views import KINDS, newest_measured
+from csflow.services.owning import OF_CUSTOMERS
+from csflow.services.views import newest_measured
 from csflow.store import tables as t
 from csflow.values import Instant, length_text
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from csflow.flow.evaluation import Facts
     from csflow.services.views import View
 
-HOMES = {kind: Fact(f"{kind}.id", TEXT, kind, "column", "id") for kind in KINDS}
+HOMES = {kind: Fact(f"{kind}.id", TEXT, kind, "column", "id") for kind in OF_CUSTOMERS}
 CONTRACT = HOMES["contract"]
 
 

@@ -49,6 +49,7 @@ from csflow.flow.types import WORDS
 from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
 from csflow.services.changed import note, other_unknowns
 from csflow.services.computing import MILESTONES, ask_plugin
+from csflow.services.owning import OF_CUSTOMERS
 from csflow.services.plugin_health import NOTHING, as_dict, of_call
 from csflow.services.views import NEWEST, View, introduce, measures, newest, see, stale
 from csflow.store import as_of
@@ -344,8 +345,8 @@ def _narrow(view: View, metric: Metric) -> bool:
     expression = metric.expression
     assert expression is not None  # noqa: S101  # chosen by the caller
     timed = expression.timed or any(isinstance(node, Ago) for node in expression.node.walk())
-    told = metric.subject in ("customer", "contract", "contact")
-    return not timed and told and not view.moment.stale.intersection(metric.reads) and not _reads_vendor(metric)
+    told = metric.subject in OF_CUSTOMERS  # of others, rows of `touched` do not tell who changed
+    return not timed and told and not view.moment.stale.intersection(metric.reads) and not _reads_organisation(metric)
 
 
 def _differing(view: View, metric: Metric, *, narrow: bool) -> Insert:
@@ -371,7 +372,7 @@ def _computed(view: View, metric: Metric, *, narrow: bool) -> Select[Any]:
     return statement.where(_dirty(metric.subject, base)) if narrow else statement
 
 
-def _reads_vendor(metric: Metric) -> bool:
+def _reads_organisation(metric: Metric) -> bool:
     return metric.expression is not None and any(f.owner == "organisation" for f in metric.expression.all_facts)
 
 
@@ -442,8 +443,7 @@ def _windowed(
     moved = or_(
         and_(t.usage.c.day > before, t.usage.c.day <= today), and_(t.usage.c.day > was_begin, t.usage.c.day <= begin)
     )
-    dirty = select(t.touched.c.subject).where(t.touched.c.queue == CLAIMED, t.touched.c.kind == "customer")
-    return statement.where(or_(cu.c.id.in_(select(t.usage.c.customer).where(moved)), cu.c.id.in_(dirty)))
+    return statement.where(or_(cu.c.id.in_(select(t.usage.c.customer).where(moved)), _dirty("customer", cu)))
 
 
 def _staging(number: int, values: Select[Any]) -> Insert:
@@ -520,7 +520,7 @@ def _watch(connection: Connection, view: View, condition: Condition, kept: Kept,
     kind = condition.subject
     number = view.book.number("condition", condition.key)
     known = select(literal(1)).where(t.span.c.condition == number).limit(1)
-    told = kind in ("customer", "contract", "contact") and not view.moment.stale
+    told = kind in OF_CUSTOMERS and not view.moment.stale
     told = told and not Expression("", condition.node).timed  # by what gets old, or by a new rate
     narrow = told and not everyone and connection.execute(known).first() is not None
     build = partial(_watching, view, condition, connection, narrow=narrow)

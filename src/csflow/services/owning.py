@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from csflow.flow.definition import Definition
 
 Column = ColumnElement[Any]
+OF_CUSTOMERS = ("customer", "contract", "contact")  # kinds of subjects that belong to a customer
 
 
 def owner_of(kind: str, subject: Column, customer: Column | None) -> Column:

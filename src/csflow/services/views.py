@@ -15,6 +15,7 @@ from csflow.flow.expressions import Expression
 from csflow.flow.moments import IMPORTED, Moment
 from csflow.flow.records import record
 from csflow.flow.types import WORDS, Type
+from csflow.services.owning import OF_CUSTOMERS
 from csflow.store import tables as t
 from csflow.store.insertion import insert_into
 from csflow.store.prepared import world_of
@@ -130,13 +131,12 @@ def _last_measures() -> Select[Any]:
 
 
 NEWEST = "newest_measured"  # key in `meta`: kind → the highest number there was at the last measure
-KINDS = ("customer", "contract", "contact")
 
 
 def newest(connection: Connection) -> str:
     """The highest numbers that there are now, as they are kept under ``NEWEST``."""
-    highest = [select(func.coalesce(func.max(getattr(t, kind).c.id), 0)).scalar_subquery() for kind in KINDS]
-    return json.dumps(dict(zip(KINDS, connection.execute(select(*highest)).one(), strict=True)))
+    highest = [select(func.coalesce(func.max(getattr(t, kind).c.id), 0)).scalar_subquery() for kind in OF_CUSTOMERS]
+    return json.dumps(dict(zip(OF_CUSTOMERS, connection.execute(select(*highest)).one(), strict=True)))
 
 
 def newest_measured(connection: Connection) -> dict[str, int]:

@@ -37,8 +37,8 @@ def words_waiting(
 
 def _waiting(view: View, scope: Scope, *, windowed: bool) -> Select[Any]:
     i, k = t.inbox.c, t.case.alias("said_to")
-    vendors = [flow.name for flow in view.definition.flows.values() if flow.subject == "organisation"]
-    own = case((k.c.flow.in_(vendors), owner_of("organisation", k.c.subject, None)), else_=-2 * k.c.subject)
+    about_us = [flow.name for flow in view.definition.flows.values() if flow.subject == "organisation"]
+    own = case((k.c.flow.in_(about_us), owner_of("organisation", k.c.subject, None)), else_=-2 * k.c.subject)
     of_case = select(func.coalesce(k.c.customer, own)).where(k.c.id == i.subject).correlate_except(k).scalar_subquery()
     owner = case(
         (i.customer.is_not(None), i.customer),

@@ -94,6 +94,12 @@ def _claiming(dialect: str, queue: int, handled: int, *, few: bool) -> tuple[Exe
     return take, delete(touched).where(*due), select(c.kind).where(c.queue == handled).limit(1)
 
 
+def organisation_touched(connection: Connection, queue: int) -> bool:
+    """Whether a fact of the organisation waits in a queue: it is a fact of every case, so all are asked."""
+    found = select(touched.c.kind).where(touched.c.queue == queue, touched.c.kind == "organisation")
+    return connection.execute(found.limit(1)).first() is not None
+
+
 def _write(
     connection: Connection, kind: str, subject: ColumnElement[int], day: ColumnElement[int], queues: tuple[int, ...]
 ) -> None:
