@@ -471,6 +471,14 @@ def share_text(share: float) -> str:
     return f"{share * 100:.6g} %"
 
 
+def figure_text(value: object, places: int = 2) -> str:
+    """A number or an amount with commas between its thousands; what is no whole number to so many places."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{round(value, places):,.15g}"
+    amount = re.fullmatch(r"(-?)(\d+)((?:\.\d+)? [A-Z]{3})", str(value))  # as `money_text` writes it
+    return f"{amount[1]}{int(amount[2]):,}{amount[3]}" if amount is not None else str(value)
+
+
 def period_of(day: Day, unit: str, year_starts: int = 1) -> int:
     """Which period the day lies in, as a number that grows by 1 from each period to the next.
 

@@ -17,6 +17,7 @@ from csflow.values import (
     counted,
     day,
     day_text,
+    figure_text,
     instant_text,
     latest_end,
     latest_start,
@@ -468,3 +469,17 @@ def test_a_number_has_its_noun(number, words, text):
 )
 def test_a_share_is_told_in_per_cent(share, text):
     assert share_text(share) == text
+
+
+# Figures for people
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (7066, "7,066"), (12345678, "12,345,678"), (1590.0, "1,590"), (3.975, "3.98"), (-1234.5, "-1,234.5"),
+        ("10558100 CNY", "10,558,100 CNY"), ("-1200.05 EUR", "-1,200.05 EUR"), ("C-1200", "C-1200"), (True, "True"),
+    ],
+)  # fmt: skip
+def test_a_figure_has_commas_between_its_thousands(value: object, text: str) -> None:
+    assert figure_text(value) == text

@@ -85,13 +85,13 @@ def _print(found: dict[str, Any], definition: Any, language: str | None) -> None
 
 
 def _value(value: object, kind: str) -> str:
-    from csflow.values import share_text  # noqa: PLC0415  # beside the other late imports
+    from csflow.values import figure_text, share_text  # noqa: PLC0415  # beside the other late imports
 
     if value is None:
         return "unknown"
     if kind == "share" and isinstance(value, int | float):
         return share_text(round(float(value), 4))
-    return f"{value:,.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return figure_text(value, 4)
 
 
 def _parts(figure: dict[str, Any]) -> str:

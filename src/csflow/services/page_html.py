@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from csflow.hookspecs import Section
 from csflow.services.messages import in_language
 from csflow.services.page import UNKNOWN, Bands, Count, FlowPart, Page, Person, Rate, Sections, StageLine, page_of
 from csflow.services.page_words import LANGUAGES, words
+from csflow.values import figure_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,6 @@ body{font-size:9.5pt}nav{display:none}h2,h3,caption{break-after:avoid}tr,.cards 
 a{color:inherit;text-decoration:none}summary{list-style:none}summary::-webkit-details-marker{display:none}
 .bar{print-color-adjust:exact;-webkit-print-color-adjust:exact}@page{margin:14mm}}
 """
-AMOUNT = re.compile(r"(-?)(\d+)((?:\.\d+)? [A-Z]{3})")  # as `money_text` writes it
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -89,13 +88,7 @@ def write_page(
 
 
 def _figure(value: Any) -> str:
-    """A number or an amount with separators between its thousands, what is no whole number to two places; ? unknown."""
-    if value is None:
-        return "?"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{round(value, 2):,}"
-    amount = AMOUNT.fullmatch(str(value))
-    return f"{amount[1]}{int(amount[2]):,}{amount[3]}" if amount is not None else str(value)
+    return "?" if value is None else figure_text(value)
 
 
 class _Writer:
