@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings
 
 from csflow.errors import DefinitionError, UsageError
 from csflow.flow.files import CACHE, GENERATED, POPULATION_FILE, PROJECT_FILE
@@ -136,7 +137,8 @@ class Csflow:
         if request.dry_run or (self._made is None and not self._observed()):
             return advance(self.store, definition, request, tell)
         from csflow.plugins import MovesTold
-        from csflow.services.plugin_health import FUNCTIONS, of_pass
+        from csflow.services.plugin_health import of_pass
+        from csflow.store.calling import FUNCTIONS
 
         told = MovesTold(self.plugins, tell)
         outcome = advance(self.store, definition, request, told.hear)
@@ -468,7 +470,10 @@ def shipped_packs() -> dict[str, Path]:
 
 
 def country_holidays(country: str) -> list[str] | None:
-    """The public holidays of a country (ISO 3166, ``DE`` or ``DE-BY``) as days; None without the extra ``calendar``."""
+    """The public holidays of a country (ISO 3166, ``DE`` or ``DE-BY``) as days.
+
+    None where they are not known: a country or a part of it that nobody knows, or no extra ``calendar``.
+    """
     # A heavy, optional library that only a cold load of a calendar with a country needs.
     try:
         holidays = import_module("holidays")
@@ -476,8 +481,11 @@ def country_holidays(country: str) -> list[str] | None:
         return None
     land, _, part = country.partition("-")
     try:
-        found = holidays.country_holidays(land, subdiv=part or None, years=range(2000, 2051))
-    except (NotImplementedError, KeyError, ValueError):
+        with catch_warnings(action="ignore", category=UserWarning):  # of years that a country's holidays do not reach
+            found = holidays.country_holidays(land, subdiv=part or None, years=range(2000, 2051))
+    except (NotImplementedError, TypeError, KeyError, ValueError):
+        # The library looks the name up among all its own names: for one that is none it raises the first, for one that
+        # is no country a TypeError or what calling that thing gives. The project is loaded, and the name is warned of.
         return None
     return sorted(day.isoformat() for day in found)
 

@@ -236,6 +236,8 @@ def test_without_a_project_from_the_folder_upwards_the_way_to_one_is_told(tmp_pa
 
 def test_a_country_that_nobody_knows_has_no_holidays() -> None:
     assert country_holidays("XX") is None
+    assert country_holidays("DE-XX") is None
+    assert country_holidays("CATHOLIC") is None  # a name that the library has, but of no country
     assert "2026-12-25" in (country_holidays("DE-BY") or [])
 
 

@@ -9,11 +9,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from csflow.hookspecs import Failure
 from csflow.store import tables as t
-from csflow.store.calling import CallError
+from csflow.store.calling import FUNCTIONS, CallError
 from csflow.values import Instant
 
 NOTHING = "nothing provides it"  # of a ``uses:``
-FUNCTIONS = "csflow_functions"
 
 
 def told_once(broken: Sequence[Failure], failed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from csflow.flow.types import Outside
 
 MARK = "/*csflow:"  # begins a comment that no other part of a statement has: values and names are never in its text
-HOOK = "csflow_functions"
+FUNCTIONS = "csflow_functions"  # the hook that brings them
 PLACES = 3  # that are told of one failure
 LONGEST = 300  # characters of what a database says
 _CALLS = re.compile(r"/\*csflow:(\w+) (.*?)\*/")
@@ -32,7 +32,8 @@ class CallError(PluginError):
 
     def __init__(self, calls: Calls, reason: str) -> None:
         self.calls, self.reason = calls, reason
-        super().__init__(" or ".join(f"{plugin}: {HOOK}: {names}" for plugin, names in self._named()) + f": {reason}")
+        named = " or ".join(f"{plugin}: {FUNCTIONS}: {names}" for plugin, names in self._named())
+        super().__init__(f"{named}: {reason}")
 
     def _named(self) -> Iterable[tuple[str, str]]:
         for plugin in dict.fromkeys(plugin for plugin, _ in self.calls):
@@ -50,7 +51,7 @@ def told(found: Iterable[tuple[CallError, str]]) -> list[dict[str, str]]:
         for line in error.lines():
             places.setdefault(line, {})[place] = None
     return [
-        {"plugin": plugin, "hook": HOOK, "error": f"{line}; asked in {_listed(list(there))}"}
+        {"plugin": plugin, "hook": FUNCTIONS, "error": f"{line}; asked in {_listed(list(there))}"}
         for (plugin, line), there in places.items()
     ]
 
