@@ -229,7 +229,7 @@ class _Pass:
             with self.session.chunk() as connection:
                 redate(self._work(connection, view), late)
         except (CallError, DBAPIError) as error:
-            found = error if isinstance(error, CallError) else blame(error)
+            found = _blamed(error)
             if found is None:
                 raise
             if len(late) == 1:
@@ -285,7 +285,7 @@ class _Pass:
     def _write(self, view: View, hits: list[Hit]) -> bool:
         wrote, chunk, size, left = False, [], 0, self.request.limit
         for owner, asked in first_of_each(hits):
-            mine = [hit for hit in asked if getattr(hit.row, "case_id", None) not in self.stopped]
+            mine = [hit for hit in asked if hit.case not in self.stopped]
             if not mine:
                 continue
             if left is not None:
@@ -320,19 +320,17 @@ class _Pass:
         return wrote
 
     def _fail(self, owner: tuple[int, list[Hit]], error: Exception) -> None:
-        for hit in owner[1]:
-            case = getattr(hit.row, "case_id", None)
-            if case is not None:
-                self.stopped.add(case)
+        cases = [hit.case for hit in owner[1]]
+        self.stopped.update(case for case in cases if case is not None)
         kind, id_ = kind_of(owner[0])
         tomorrow = Zone(self.definition.zone).day_of(self.request.now) + 1  # mended, it is asked again
         with self.session.chunk() as connection:
             touch(connection, kind, [id_], day=tomorrow, queues=(ADVANCE,))
-            cases = [getattr(hit.row, "case_id", None) for hit in owner[1]]
             case = whose(connection, self.definition, owner[0], cases)
-        error = (blame(error) if isinstance(error, DBAPIError) else None) or error
-        if isinstance(error, CallError):
-            self.calls.append((error, case))
+        blamed = _blamed(error)
+        if blamed is not None:
+            self.calls.append((blamed, case))
+            error = blamed
         failure = {"case": case, "error": str(error) if isinstance(error, CsflowError) else reason_of(error)}
         if failure not in self.outcome.failed:  # a word is tried again in each hop
             self.outcome.failed.append(failure)
@@ -348,7 +346,7 @@ class _Pass:
         with self.session.chunk() as connection:
             work = self._work(connection, view)
             hits = [hit for _, mine in owners for hit in mine]
-            work.load(hit.row.case_id for hit in hits if hasattr(hit.row, "case_id"))
+            work.load(hit.case for hit in hits if hit.case is not None)
             apply = _Application(work, self.stopped)
             apply.all(hits)
             effects.perform(work)
@@ -452,7 +450,7 @@ class _Application:
         work, anchors = self.work, self.anchors.get(row.id, {})
         dates = {name: date for name, date in anchors.items() if name != "clock"}
         deadlines.restart(work, row, int(hit.row.value), work.view.now, dates)
-        because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+        because = _because(work, hit)
         work.log(row, "clock", work.view.now, target=str(row.clock), because=because)
 
     def _anchor(self, hit: Hit, row: CaseRow) -> None:
@@ -468,7 +466,7 @@ class _Application:
         flow, name = hit.rule
         work = self.work
         work.set_field(f"{flow.name}.{name}", row.id, hit.row.computed, flow.fields[name].type, work.view.now)
-        because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+        because = _because(work, hit)
         work.log(row, "field", work.view.now, target=name, place="value", because=because)
 
     def _milestone(self, hit: Hit, row: CaseRow) -> None:
@@ -512,15 +510,13 @@ class _Application:
             text = way.guard.text
             self._halt(row, f"would enter '{target}' twice at one moment: by {earlier}, then by {way.place} ({text})")
             return
-        because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+        because = _because(work, hit)
         moving.move(work, row, way, work.view.now, because, target=target)
 
     def _halt(self, row: CaseRow, error: str) -> None:
         self.failed.append({"case": self.work.name(row), "error": error})
         self.newly_stopped.add(row.id)
-        kind, owner = (
-            ("customer", row.customer) if row.customer is not None else (self.work.flow(row).subject, row.subject)
-        )
+        kind, owner = self.work.touched_by(row)
         tomorrow = self.work.view.moment.today + 1  # another day may break the circle
         touch(self.work.connection, kind, [owner], day=tomorrow, queues=(ADVANCE,))
 
@@ -553,7 +549,7 @@ class _Application:
                     "period": hit.row.period,
                 }
             )
-            because = work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+            because = _because(work, hit)
             wanted.append(
                 {
                     "flow": flow, "subject": hit.row.subject, "key": key, "at": work.view.now, "place": opening.place,
@@ -565,6 +561,18 @@ class _Application:
             work.connection.execute(_unmark(), gone)
         if wanted:
             moving.open_cases(work, wanted)
+
+
+def _because(work: Work, hit: Hit) -> moving.Because:
+    """The facts that a hit rests on, as history keeps them; none for a rule that is asked without them."""
+    return work.because(hit.evidence.reasons(hit.row)) if hit.evidence is not None else []
+
+
+def _blamed(error: Exception) -> CallError | None:
+    """The functions of plugins that an error comes from; None where none failed."""
+    if isinstance(error, CallError):
+        return error
+    return blame(error) if isinstance(error, DBAPIError) else None
 
 
 @cache

@@ -65,6 +65,11 @@ class Hit:
     row: Row[Any]
     evidence: Evidence | None = None
 
+    @property
+    def case(self) -> int | None:
+        """The case it is about; None for an opening and for a word in the inbox."""
+        return getattr(self.row, "case_id", None)
+
 
 @record
 class Scope:

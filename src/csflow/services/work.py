@@ -230,15 +230,17 @@ class Work:
         kind = self.flow(row).subject
         return {"kind": kind, "id": self.keys.get((kind, row.subject), "?")}
 
+    def touched_by(self, row: CaseRow) -> tuple[str, int]:
+        """Kind and id of who is marked as touched when the case changes: its customer, else its subject."""
+        return ("customer", row.customer) if row.customer is not None else (self.flow(row).subject, row.subject)
+
     def change(self, row: CaseRow) -> None:
         """Note that a case is written, and that whoever reads it must be asked again."""
         self.changed.add(row.id)
         if row.old_version is not None and row.version == row.old_version:
             row.version += 1
-        if row.customer is not None:
-            self.touched["customer"].add(row.customer)
-        else:
-            self.touched[self.flow(row).subject].add(row.subject)
+        kind, id_ = self.touched_by(row)
+        self.touched[kind].add(id_)
 
     def log(self, row: CaseRow, kind: str, at: Instant, **what: Any) -> int:
         """Write the case's next history entry; ``what``: source, target, place, because. Returns its number."""
