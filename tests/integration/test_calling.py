@@ -29,12 +29,7 @@ def csflow_functions():
         "near": Function(("number",), "number", lambda n: n, lambda n: n),
     }
 """
-PROJECT = """
-csflow: 1
-name: shop
-currency: EUR
-zone: UTC
-languages: [en]
+FACTS = """
 fields: {customer: {beds: number, posts: number}}
 roles: {csm: {label: Success, assign: round_robin}}
 people: {ann: {roles: [csm]}}
@@ -70,11 +65,11 @@ def shop(csflow_project, database):
     """A shop with three customers, with these changes of its YAML: what it says → what it is to say."""
 
     def make(changes=None, posts=None):
-        project, flow = PROJECT, FLOW
+        facts, flow = FACTS, FLOW
         for old, new in (changes or {}).items():
-            assert old in project + flow
-            project, flow = project.replace(old, new), flow.replace(old, new)
-        files = {"csflow.yaml": project, "lifecycle.yaml": flow, "far.py": PLUGIN}
+            assert old in facts + flow
+            facts, flow = facts.replace(old, new), flow.replace(old, new)
+        files = {"facts.yaml": facts, "lifecycle.yaml": flow, "far.py": PLUGIN}
         made = csflow_project(files, database=database, today="2026-01-05")
         for key, beds in CUSTOMERS.items():
             made.book.customer(key, starts="2026-01-01", beds=beds, **({} if posts is None else {"posts": posts[key]}))

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-PROJECT = """
-csflow: 1
-name: shop
-currency: EUR
-zone: UTC
-languages: [en]
+FACTS = """
 fields: {customer: {beds: number}}
 metrics:
   shop.good: {type: number, uses: good/number}
@@ -90,8 +85,8 @@ BAD_WAY = ", odd: shop.bad >= 1"
 
 def shop_with(csflow_project, database, bad: str | None, *, way: str = BAD_WAY):
     """A shop with a good plugin and a bad one; ``way``: the transition that rests on the bad one, if it has no metric."""
-    project = PROJECT if way == BAD_WAY else PROJECT.replace(BAD_METRIC, "")
-    files = {"csflow.yaml": project, "lifecycle.yaml": FLOW.replace(BAD_WAY, way), "good.py": GOOD}
+    facts = FACTS if way == BAD_WAY else FACTS.replace(BAD_METRIC, "")
+    files = {"facts.yaml": facts, "lifecycle.yaml": FLOW.replace(BAD_WAY, way), "good.py": GOOD}
     if bad is not None:
         files["bad.py"] = bad
     shop = csflow_project(files, database=database, today="2026-01-05")
