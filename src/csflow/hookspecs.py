@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PROJECT = "csflow"
 # The hooks that `measure` calls, and `run` (the last one is the pass's): whoever fails is told when they are called.
 RUN_HOOKS = ("import", "csflow_metrics", "csflow_milestones", "csflow_functions", "csflow_packs", "csflow_moved")
+# Where the code between a call and the plugin's own lines lies: csflow's, pluggy's and Python's importing.
 CALLING = ("<frozen ", *(f"{Path(str(one)).parent}{os.sep}" for one in (__file__, pluggy.__file__, importlib.__file__)))
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

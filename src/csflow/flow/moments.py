@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 Recipe = tuple[str | int | float | bool | None, ...]  # how a constant follows from a moment: its kind, what it needs
-
-
-IMPORTED = ("contact", "contract", "activity")  # things that imports bring: before the first, nobody knows how many
+FED = ("contact", "contract", "activity")  # things that imports feed: before the first, nobody knows how many there are
 
 
 @record
@@ -38,7 +36,7 @@ class Moment:
     unfed: frozenset[str] = frozenset()
     period: tuple[Day, Day] | None = None
     stale: frozenset[str] = frozenset()
-    _borders: dict[tuple[Length, bool, bool], tuple[int, int]] = field(default_factory=dict, compare=False)
+    _borders: dict[tuple[Length, bool, bool], tuple[int, int]] = field(default_factory=dict)
 
     @property
     def today(self) -> Day:

@@ -10,7 +10,6 @@ from csflow.flow.records import record
 
 NUMBERS = frozenset({"number", "share", "money"})
 WORDS = frozenset({"text", "choice", "choices", "person", "contact", "file"})
-TYPES = frozenset({"boolean", "date", "time", "length"}) | NUMBERS | WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,6 @@ class SubjectKind:
 
     name: str
     columns: dict[str, Type] = field(default_factory=dict)
-    fields_allowed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

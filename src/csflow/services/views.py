@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from csflow.flow.definition import Definition, Flow, Metric
 from csflow.flow.expressions import Expression
-from csflow.flow.moments import IMPORTED, Moment
+from csflow.flow.moments import FED, Moment
 from csflow.flow.records import record
 from csflow.flow.types import WORDS, Type
 from csflow.services.owning import OF_CUSTOMERS
@@ -201,7 +201,7 @@ def _unfed(connection: Connection, definition: Definition) -> frozenset[str]:
     """Things for which the project declares imports and none has ever run."""
     declared: dict[str, set[str]] = {}
     for name, mapping in definition.imports.items():
-        if mapping.get("into") in IMPORTED:
+        if mapping.get("into") in FED:
             declared.setdefault(mapping["into"], set()).add(name)
     if not declared:
         return frozenset()

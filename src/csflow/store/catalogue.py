@@ -24,11 +24,10 @@ CATALOGUE = Catalogue(
         ),
         "person": SubjectKind("person", {"id": TEXT, "name": TEXT, "mail": TEXT, "team": TEXT}),
         "organisation": SubjectKind("organisation", {"id": TEXT, "name": TEXT}),
-        "activity": SubjectKind("activity", {"kind": TEXT, "at": TIME, "person": PERSON}, fields_allowed=False),
+        "activity": SubjectKind("activity", {"kind": TEXT, "at": TIME, "person": PERSON}),
         "task": SubjectKind(
             "task",
             {"name": TEXT, "role": TEXT, "person": PERSON, "opened_at": TIME, "due": TIME, "done_at": TIME},
-            fields_allowed=False,
         ),
     }
 )  # fmt: skip

@@ -31,7 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from csflow.flow import nodes as n
-from csflow.flow.moments import IMPORTED
+from csflow.flow.moments import FED
 from csflow.flow.types import WORDS
 from csflow.store import as_of
 from csflow.store.as_of import AsOf
@@ -121,7 +121,7 @@ class Translator:
 
     def fed(self, thing: str, value: Column) -> Column:
         """A number of things, NULL as long as an import was to bring them and never ran."""
-        if thing not in IMPORTED:
+        if thing not in FED:
             return value
         return case((AsOf(self.moment, ("fed", thing), Integer()) == 1, value))
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import exists, func, insert, literal, select
 
 from csflow.store import tables as t
+from csflow.store.catalogue import SUBJECTS
 from csflow.store.names import subject_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
-
-KINDS = ("customer", "contract", "contact", "person", "organisation")
 
 
 def find_called(connection: Connection, called: Table, incoming: Table) -> None:
@@ -23,7 +22,7 @@ def find_called(connection: Connection, called: Table, incoming: Table) -> None:
     """
     staged = incoming.c
     told = connection.execute(select(staged.case_kind).distinct().where(staged.case_kind.is_not(None)))
-    for kind in sorted(told.scalars(), key=KINDS.index):
+    for kind in sorted(told.scalars(), key=SUBJECTS.index):
         table: Any = getattr(t, kind)
         flows = select(staged.case_flow).where(staged.case_kind == kind)
         # Those of the words are few, those with a case are many: each is looked up.
