@@ -221,44 +221,53 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
     """Measure one metric in its own transaction."""
     number, outcome = view.book.number("metric", metric.name), measuring.outcome
     provider = measuring.providers.get(metric.uses or "")
-    digest = _digest(metric, provider, _whole(view, metric, provider, measuring.use))
-    last = connection.execute(_last_measured(), {"number": number}).first()
     if metric.expression is None and provider is None:
         outcome.unmeasured.add(metric.name)
         if metric.uses is not None:
             hook = MILESTONES if "/" in metric.name else METRICS
             outcome.failed.append(as_dict(Failure(metric.uses, hook, NOTHING, metric.name)))
         return
-    silent = bool(outcome.silent) and provider is not None and provider.reads_usage
+    digest = _digest(metric, provider, _whole(view, metric, provider, measuring.use))
+    last = connection.execute(_last_measured(), {"number": number}).first()
     since = None if last is None or last.hash != digest or full else last.at
-    error = None
-    if not silent:
-        _empty_stage(connection)
-        if metric.expression is not None:
-            narrow = since is not None and _narrow(view, metric)
-            build = partial(_differing, view, metric, narrow=narrow)
-            world = view.world(connection.dialect.name)
-            statement = measuring.kept.prepared(connection, world, ["metric", metric.name, narrow], build)
-            with blaming(connection, statement.text):
-                statement.run(connection, view.moment)
-        elif provider is not None and provider.select is not None:
-            error = _selected(connection, view, metric, measuring, since)
-        elif provider is not None:
-            error = ask_plugin(connection, view, metric, provider, CHANGED)
-        many = _write(connection, view, metric, number) if error is None else 0
-        if many:
-            outcome.changed[metric.name] = many
-    if silent or error is not None:
-        outcome.unmeasured.add(metric.name)
-    if error is not None and provider is not None:
-        _fail(outcome, metric, provider, error)
-    if error is not None and last is None:
-        return
+    silent = bool(outcome.silent) and provider is not None and provider.reads_usage
+    error = None if silent else _compute(connection, view, metric, measuring, since)
     at = view.now
     if silent or error is not None:  # owed to everybody the next time: who was touched now is not so then
+        outcome.unmeasured.add(metric.name)
         at, digest = last.at if last is not None else view.now, ""
+    else:
+        many = _write(connection, view, metric, number)
+        if many:
+            outcome.changed[metric.name] = many
+    if error is not None and provider is not None:
+        _fail(outcome, metric, provider, error)
+        if last is None:  # a row would say that it was measured once
+            return
     row = {"metric": number, "at": at, "hash": digest, "silent": int(silent), "error": error}
     connection.execute(upsert(connection.dialect.name, t.measured, ("metric",), ("at", "hash", "silent", "error")), row)
+
+
+def _compute(
+    connection: Connection, view: View, metric: Metric, measuring: _Measuring, since: Instant | None
+) -> str | None:
+    """Put what a metric's new values change into CHANGED; the reason, where its plugin gave none.
+
+    ``since``: the last measure, if only those can have another value for whom something changed after it.
+    """
+    _empty_changed(connection)
+    if metric.expression is not None:
+        narrow = since is not None and _narrow(view, metric)
+        build = partial(_differing, view, metric, narrow=narrow)
+        world = view.world(connection.dialect.name)
+        statement = measuring.kept.prepared(connection, world, ["metric", metric.name, narrow], build)
+        with blaming(connection, statement.text):
+            statement.run(connection, view.moment)
+        return None
+    provider = measuring.providers[metric.uses or ""]
+    if provider.select is not None:
+        return _selected(connection, view, metric, measuring, since)
+    return ask_plugin(connection, view, metric, provider, CHANGED)
 
 
 @cache
@@ -316,7 +325,7 @@ def _digest(metric: Metric, provider: Provider | None, whole: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _empty_stage(connection: Connection) -> None:
+def _empty_changed(connection: Connection) -> None:
     if _there(connection):
         connection.execute(CHANGED.delete())
     else:
@@ -399,10 +408,10 @@ def _window_of(metric: Metric) -> Length:
 def _selected(
     connection: Connection, view: View, metric: Metric, measuring: _Measuring, since: Instant | None
 ) -> str | None:
-    """Stage what a plugin's SQL finds; or the reason why it has none."""
+    """Put what a plugin's SQL finds into CHANGED; or the reason why it has none."""
     provider = measuring.providers[metric.uses or ""]
     begin = latest_start(_window_of(metric), view.moment.today)
-    moment, calendars = replace(view.moment), dict(view.definition.calendars)
+    moment, calendars = replace(view.moment), dict(view.definition.calendars)  # copies: what it changes is its own
     window = Window(begin, view.moment.today, deepcopy(metric.options), moment, calendars)
     assert provider.select is not None  # noqa: S101  # chosen by the caller
     found, reason = attempt(provider.select, window)
