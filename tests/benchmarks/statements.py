@@ -27,7 +27,7 @@ def main() -> None:
         def note(_connection, _cursor, statement, *_rest, seen=seen) -> None:
             word = statement.split(None, 1)[0].upper()
             chunk = "json_each" in statement or word in ("INSERT", "UPDATE", "DELETE")
-            seen["questions" if " AS owner" in statement else "of chunks" if chunk else "other"] += 1
+            seen["questions" if " AS party" in statement else "of chunks" if chunk else "other"] += 1
 
         event.listen(store.engine, "before_cursor_execute", note)
         outcome = advance(store, found, Request(r.NOW, "benchmark", r.NOW, full=True), tell=lambda _kind, _entry: None)

@@ -120,13 +120,13 @@ def plan(connection: Connection, statement: str, parameters: object) -> list[str
 
 
 def questions(store: Store, definition, scope: Scope) -> dict[str, list[str]]:
-    """Each question of a hop that begins with ``owner``, by the first word that tells it apart, with SQLite's plan."""
+    """Each question of a hop that begins with ``party``, by the first word that tells it apart, with SQLite's plan."""
 
     def ask() -> None:
         with store.reading() as connection:
             Asker(connection, see(connection, definition, NOW), scope).ask()
 
-    statements = [(s, p) for s, p in asked(store, ask) if " AS owner" in s]
+    statements = [(s, p) for s, p in asked(store, ask) if " AS party" in s]
     with store.reading() as connection:
         return {statement: plan(connection, statement, parameters) for statement, parameters in statements}
 

@@ -25,7 +25,7 @@ from csflow.services.asking import Asker, Broken, Hit, Scope, first_of_each
 from csflow.services.changed import EVERYONE, adopt, note, other_unknowns, redate, redated
 from csflow.services.distinct import Distinct
 from csflow.services.occupied import HANDLED
-from csflow.services.owning import OF_CUSTOMERS, kind_of, whose
+from csflow.services.parties import OF_CUSTOMERS, kind_of, whose
 from csflow.services.session import Session
 from csflow.services.views import View, introduce, see
 from csflow.services.waiting import said_of, words_waiting
@@ -252,9 +252,9 @@ class _Pass:
                 hits = asker.ask()
                 words = words_waiting(connection, view, scope, after, self.session.kept)
             self.outcome.asked += asker.asked
-            words = [word for word in words if asker.border is None or word.owner < asker.border]
-            talking = {word.owner for word in words}
-            rules = [hit for hit in hits if hit.owner not in talking or hit.kind in ("opening", "rearm")]
+            words = [word for word in words if asker.border is None or word.party < asker.border]
+            talking = {word.party for word in words}
+            rules = [hit for hit in hits if hit.party not in talking or hit.kind in ("opening", "rearm")]
             if self.request.limit is None:
                 known = (self.session.chunk, view, self.session.kept)
                 assigning.fill_for_openings(*known, actor=self.request.actor, hits=rules)
@@ -272,19 +272,19 @@ class _Pass:
         """
         wrote, seen = False, set()
         while words:
-            owners = {word.owner for word in words}
+            parties = {word.party for word in words}
             seen |= {word.id for word in words}
-            wrote = self._write(view, [Hit(word.owner, -1, "word", None, word) for word in words]) or wrote
+            wrote = self._write(view, [Hit(word.party, -1, "word", None, word) for word in words]) or wrote
             if self.request.limit is not None:
                 break
             with self.session.snapshot() as connection:
-                waiting = words_waiting(connection, view, scope, min(owners), self.session.kept)
-            words = [word for word in waiting if word.owner in owners and word.id not in seen]
+                waiting = words_waiting(connection, view, scope, min(parties), self.session.kept)
+            words = [word for word in waiting if word.party in parties and word.id not in seen]
         return wrote
 
     def _write(self, view: View, hits: list[Hit]) -> bool:
         wrote, chunk, size, left = False, [], 0, self.request.limit
-        for owner, asked in first_of_each(hits):
+        for party, asked in first_of_each(hits):
             mine = [hit for hit in asked if hit.case not in self.stopped]
             if not mine:
                 continue
@@ -292,7 +292,7 @@ class _Pass:
                 left -= 1
                 if left < 0:
                     break
-            chunk.append((owner, mine))
+            chunk.append((party, mine))
             size += len(mine)
             if size >= CHUNK:
                 wrote = self._chunk(view, chunk) or wrote
@@ -301,32 +301,32 @@ class _Pass:
             wrote = self._chunk(view, chunk) or wrote
         return wrote
 
-    def _chunk(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
+    def _chunk(self, view: View, parties: list[tuple[int, list[Hit]]]) -> bool:
         """Write a chunk; if that fails, its customers one by one, so that a poisoned one harms nobody else."""
         try:
-            return self._transaction(view, owners)
+            return self._transaction(view, parties)
         except StaleError:
-            if len(owners) == 1:
+            if len(parties) == 1:
                 return True  # whoever changed it has touched it: the next hop asks again
         except (CsflowError, DBAPIError, ArithmeticError, LookupError, ValueError) as error:
             if isinstance(error, DBAPIError) and not of_statement(error):
                 raise
-            if len(owners) == 1:
-                self._fail(owners[0], error)
+            if len(parties) == 1:
+                self._fail(*parties[0], error)
                 return False
         wrote = False
-        for owner in owners:
-            wrote = self._chunk(view, [owner]) or wrote
+        for party in parties:
+            wrote = self._chunk(view, [party]) or wrote
         return wrote
 
-    def _fail(self, owner: tuple[int, list[Hit]], error: Exception) -> None:
-        cases = [hit.case for hit in owner[1]]
+    def _fail(self, party: int, hits: list[Hit], error: Exception) -> None:
+        cases = [hit.case for hit in hits]
         self.stopped.update(case for case in cases if case is not None)
-        kind, id_ = kind_of(owner[0])
+        kind, id_ = kind_of(party)
         tomorrow = Zone(self.definition.zone).day_of(self.request.now) + 1  # mended, it is asked again
         with self.session.chunk() as connection:
             touch(connection, kind, [id_], day=tomorrow, queues=(ADVANCE,))
-            case = whose(connection, self.definition, owner[0], cases)
+            case = whose(connection, self.definition, party, cases)
         blamed = _blamed(error)
         if blamed is not None:
             self.calls.append((blamed, case))
@@ -340,12 +340,12 @@ class _Pass:
         known = (connection, view, self.machines, request.actor, request.recorded)
         return Work(*known, withheld=self.withheld, kept=self.session.kept)
 
-    def _transaction(self, view: View, owners: list[tuple[int, list[Hit]]]) -> bool:
+    def _transaction(self, view: View, parties: list[tuple[int, list[Hit]]]) -> bool:
         failed: list[dict[str, str]] = []
         stopped: set[int] = set()
         with self.session.chunk() as connection:
             work = self._work(connection, view)
-            hits = [hit for _, mine in owners for hit in mine]
+            hits = [hit for _, mine in parties for hit in mine]
             work.load(hit.case for hit in hits if hit.case is not None)
             apply = _Application(work, self.stopped)
             apply.all(hits)
@@ -516,9 +516,9 @@ class _Application:
     def _halt(self, row: CaseRow, error: str) -> None:
         self.failed.append({"case": self.work.name(row), "error": error})
         self.newly_stopped.add(row.id)
-        kind, owner = self.work.touched_by(row)
+        kind, id_ = self.work.touched_by(row)
         tomorrow = self.work.view.moment.today + 1  # another day may break the circle
-        touch(self.work.connection, kind, [owner], day=tomorrow, queues=(ADVANCE,))
+        touch(self.work.connection, kind, [id_], day=tomorrow, queues=(ADVANCE,))
 
     def _approval(self, hit: Hit, row: CaseRow) -> None:
         triggers.ask_approval(self.work, row, hit.rule, self.work.actor, self.work.view.now)
@@ -553,7 +553,7 @@ class _Application:
             wanted.append(
                 {
                     "flow": flow, "subject": hit.row.subject, "key": key, "at": work.view.now, "place": opening.place,
-                    "customer": hit.owner if flow.subject in OF_CUSTOMERS else None,
+                    "customer": hit.party if flow.subject in OF_CUSTOMERS else None,
                     "because": because, "fields": values, "stage": opening.to,
                 }
             )  # fmt: skip

@@ -32,7 +32,7 @@ from csflow.flow.expressions import Expression
 from csflow.flow.records import record
 from csflow.services.deadlines import specs
 from csflow.services.occupied import FEW, HANDLED, occupied_by_few, stages_occupied, stages_of_touched
-from csflow.services.owning import OF_CUSTOMERS, owner_of
+from csflow.services.parties import OF_CUSTOMERS, party_of
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -58,7 +58,7 @@ Broken = dict[tuple[str, tuple[Any, ...]], tuple[CallError, str]]  # kind and pl
 class Hit:
     """A rule holds for a case (or, for openings, a subject). ``order`` sorts what happens first."""
 
-    owner: int  # see `owning.owner_of`
+    party: int  # see `parties.party_of`
     order: int
     kind: str
     rule: Any
@@ -93,15 +93,15 @@ class Scope:
         """Conditions on a question about cases or subjects of a kind."""
         found: list[Column] = []
         # A flow about customers is asked by subject: that column stands in the index of the stages.
-        owner = subject if customer is None or kind == "customer" else customer
+        whom = subject if customer is None or kind == "customer" else customer
         if self.customers is not None:
             chosen = bindparam("customers", "[]", Text)
-            found.append(listed(owner, chosen) if customer is not None else literal(1) == 0)
+            found.append(listed(whom, chosen) if customer is not None else literal(1) == 0)
         if self.wide(timed=timed):
             return found
         touched_kind = "customer" if customer is not None else kind
         waiting = select(t.touched.c.subject).where(t.touched.c.queue == HANDLED, t.touched.c.kind == touched_kind)
-        return [*found, owner.in_(waiting)]
+        return [*found, whom.in_(waiting)]
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ class Asker:
             self._flow(flow, occupied)
         if self.border is not None:
             border = self.border
-            self.hits = [hit for hit in self.hits if hit.owner < border]
+            self.hits = [hit for hit in self.hits if hit.party < border]
         return self.hits
 
     def _rows(self, key: tuple[Any, ...], build: Callable[[], Executable], **values: Any) -> list[Row[Any]]:
@@ -217,10 +217,10 @@ class Asker:
 
         def question() -> Select[Any]:
             statement = build()
-            owner = statement.selected_columns["owner"] + 0  # no index is walked just to have the order
+            party = statement.selected_columns["party"] + 0  # no index is walked just to have the order
             if windowed:
-                statement = statement.where(owner >= bindparam("after", 0, BigInteger))
-            return statement.order_by(owner).limit(literal_column(str(CAP + 1)))
+                statement = statement.where(party >= bindparam("after", 0, BigInteger))
+            return statement.order_by(party).limit(literal_column(str(CAP + 1)))
 
         key = (kind, *place, wide, windowed)
         try:
@@ -229,9 +229,9 @@ class Asker:
             self.broken[kind, place] = (error, _told_as(kind, place, rule))
             return
         if len(rows) > CAP:
-            last = rows[-1].owner
+            last = rows[-1].party
             self.border = last if self.border is None else min(self.border, last)
-        self.hits += [Hit(row.owner, order, kind, rule, row, evidence) for row in rows]
+        self.hits += [Hit(row.party, order, kind, rule, row, evidence) for row in rows]
 
     def _evidence(self, expression: Expression, *, dated: bool = False) -> Evidence:
         return Evidence(self.view.moment, expression, dated=dated)
@@ -253,8 +253,8 @@ class Asker:
         where += self.scope.limits(flow.subject, c.subject, customer, timed=timed)
         if self._back():
             where.append(c.opened_at <= as_of.now(self.view.moment))
-        owner = owner_of(flow.subject, c.subject, customer)
-        return reader, [owner.label("owner"), c.id.label("case_id"), c.version.label("version")], where
+        party = party_of(flow.subject, c.subject, customer)
+        return reader, [party.label("party"), c.id.label("case_id"), c.version.label("version")], where
 
     def _back(self) -> bool:
         """Whether there are cases that were opened after the moment: only for a pass that looks back."""
@@ -331,8 +331,8 @@ class Asker:
         """The case beside a deadline or timer, the columns every hit has, and the conditions on the case."""
         c = t.case.alias("c")
         has_customer = flow.subject in OF_CUSTOMERS
-        owner = owner_of(flow.subject, c.c.subject, c.c.customer if has_customer else None).label("owner")
-        columns: list[Column] = [owner, c.c.id.label("case_id"), c.c.version.label("version")]
+        party = party_of(flow.subject, c.c.subject, c.c.customer if has_customer else None).label("party")
+        columns: list[Column] = [party, c.c.id.label("case_id"), c.c.version.label("version")]
         mine = self.scope.limits(flow.subject, c.c.subject, c.c.customer if has_customer else None, timed=True)
         # Few are due: they are found by their time, each with its case, never case by case.
         name = c.c.flow if self.scope.customers is not None else Unindexed(c.c.flow)
@@ -442,13 +442,13 @@ class Asker:
         """A reader of the flow's subjects, whose each is, and whom the question is about."""
         reader = self.view.subjects(flow.subject)
         base: Any = reader.base.c
-        owners = {"customer": "id", "contract": "customer", "contact": "customer"}
-        customer = base[owners[flow.subject]] if flow.subject in owners else None
-        owner = owner_of(flow.subject, base.id, customer)
-        return reader, owner, self.scope.limits(flow.subject, base.id, customer, timed=timed)
+        column = {"customer": "id", "contract": "customer", "contact": "customer"}.get(flow.subject)
+        customer = base[column] if column is not None else None
+        party = party_of(flow.subject, base.id, customer)
+        return reader, party, self.scope.limits(flow.subject, base.id, customer, timed=timed)
 
     def _opens(self, flow: Flow, opening: Opening, *, timed: bool) -> Select[Any]:
-        reader, owner, limits = self._candidates(flow, timed=timed)
+        reader, party, limits = self._candidates(flow, timed=timed)
         base: Any = reader.base.c
         key = self._key(reader, flow, opening)
         mark = t.opening.alias("mark")
@@ -462,7 +462,7 @@ class Asker:
             where.append(~self._resting(flow, base, key))
         values = {name: value for name, value in opening.values.items() if isinstance(value, Expression)}
         translator = Translator(reader)
-        columns = [owner.label("owner"), base.id.label("subject"), key.label("one_per")]
+        columns = [party.label("party"), base.id.label("subject"), key.label("one_per")]
         columns += [translator.value(value.node).label(f"w_{name}") for name, value in values.items()]
         columns.append(period.label("period"))
         return holding(reader, opening.when, columns, where=where)[0]
@@ -504,14 +504,14 @@ class Asker:
 
     def _rearm(self, flow: Flow, opening: Opening, *, timed: bool) -> Select[Any]:
         """Marks whose guard (or key) no longer holds: the rule may open again."""
-        reader, owner, limits = self._candidates(flow, timed=timed)
+        reader, party, limits = self._candidates(flow, timed=timed)
         base: Any = reader.base.c
         mark = t.opening.alias("mark")
         assert opening.when is not None  # noqa: S101  # a rule without a guard is never marked
         holds = Translator(reader).number_of(opening.when.node)
         key = self._key(reader, flow, opening)
         same = and_(mark.c.subject == base.id, mark.c.flow == flow.name, mark.c.place == opening.place)
-        columns = [owner.label("owner"), base.id.label("subject"), mark.c.key.label("one_per")]
+        columns = [party.label("party"), base.id.label("subject"), mark.c.key.label("one_per")]
         statement = select(*columns).select_from(reader.source().join(mark, same))
         return statement.where(or_(func.coalesce(holds, 0) == 0, mark.c.key != key), *limits)
 
@@ -552,12 +552,12 @@ def _timed_effects(flow: Flow) -> dict[str, Any]:
 
 
 def first_of_each(hits: Iterable[Hit]) -> Iterator[tuple[int, list[Hit]]]:
-    """Hits by owner, in the order of owners; those of one owner in the order in which they happen."""
-    by_owner: dict[int, list[Hit]] = {}
+    """Hits by party, in the order of parties; those of one party in the order in which they happen."""
+    by_party: dict[int, list[Hit]] = {}
     for hit in hits:
-        by_owner.setdefault(hit.owner, []).append(hit)
-    for owner in sorted(by_owner):
-        yield owner, sorted(by_owner[owner], key=lambda hit: (hit.order, _came(hit)))
+        by_party.setdefault(hit.party, []).append(hit)
+    for party in sorted(by_party):
+        yield party, sorted(by_party[party], key=lambda hit: (hit.order, _came(hit)))
 
 
 def _came(hit: Hit) -> tuple[Any, ...]:

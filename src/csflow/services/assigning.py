@@ -35,7 +35,7 @@ from sqlalchemy import (
 
 from csflow.flow.definition import Definition, Role
 from csflow.services.asking import Hit
-from csflow.services.owning import OF_CUSTOMERS
+from csflow.services.parties import OF_CUSTOMERS
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -172,7 +172,7 @@ def fill_for_openings(
     """Before these cases open: for all their customers at once, whatever order they are written in."""
     if not automatic(view.definition):
         return
-    customers = {hit.owner for hit in hits if hit.kind == "opening" and hit.rule[0].subject in OF_CUSTOMERS}
+    customers = {hit.party for hit in hits if hit.kind == "opening" and hit.rule[0].subject in OF_CUSTOMERS}
     if customers:
         with chunk() as connection:
             rows = _asking(connection, view, kept, sorted(customers))

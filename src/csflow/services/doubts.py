@@ -10,7 +10,7 @@ from sqlalchemy import Connection, or_, select
 from csflow.flow import nodes as n
 from csflow.flow.expressions import Expression
 from csflow.flow.types import TEXT, TIME, Fact
-from csflow.services.owning import OF_CUSTOMERS
+from csflow.services.parties import OF_CUSTOMERS
 from csflow.services.views import newest_measured
 from csflow.store import tables as t
 from csflow.values import Instant, length_text

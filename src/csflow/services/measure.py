@@ -49,7 +49,7 @@ from csflow.flow.types import WORDS
 from csflow.hookspecs import Failure, Provider, Window, attempt, in_one_line
 from csflow.services.changed import note, other_unknowns
 from csflow.services.computing import MILESTONES, ask_plugin
-from csflow.services.owning import OF_CUSTOMERS
+from csflow.services.parties import OF_CUSTOMERS
 from csflow.services.plugin_health import NOTHING, as_dict, of_call
 from csflow.services.views import NEWEST, View, introduce, measures, newest, see, stale
 from csflow.store import as_of

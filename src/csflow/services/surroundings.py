@@ -31,12 +31,12 @@ class Heard:
     It lets the words of a customer be heard, all of them, and asks the rules of its cases in the hop after that.
     """
 
-    waiting: dict[tuple[bool, int], list[dict[str, Any]]] = field(default_factory=dict)  # by owner, see `_owner`
+    waiting: dict[tuple[bool, int], list[dict[str, Any]]] = field(default_factory=dict)  # by party, see `_party`
     moves: dict[int, tuple[str, str]] = field(default_factory=dict)  # case → the word that moves it first, and where to
 
     def words(self, row: Any) -> list[dict[str, Any]]:
         """The words that wait for the case's customer (or other subject), in the order they are heard."""
-        return self.waiting.get(_owner(row), [])
+        return self.waiting.get(_party(row), [])
 
     def first(self, row: Any) -> dict[str, Any] | None:
         """What that means for the case in the first hop; None where no word waits."""
@@ -47,11 +47,11 @@ class Heard:
         return {"by": "word", "word": word, "to": target}
 
 
-def _owner(row: Any) -> tuple[bool, int]:
+def _party(row: Any) -> tuple[bool, int]:
     """Whose the case or word is: a customer's (True), or, where there is none, its subject's."""
-    owner = getattr(row, "owner", None)
-    if owner is not None and owner < 0:  # a word, which may have been said to a case
-        return (False, -owner // 2)
+    party = getattr(row, "party", None)
+    if party is not None and party < 0:  # a word, which may have been said to a case
+        return (False, -party // 2)
     return (True, row.customer) if row.customer is not None else (False, row.subject)
 
 
@@ -192,8 +192,8 @@ def _read_keys(connection: Connection, known: Around) -> None:
 
 def heard(connection: Connection, view: View, rows: Iterable[Any]) -> Heard:
     """Let the waiting words be heard as the first hop hears them, and take it back: only so is it certain who does."""
-    found, owners = Heard(), {_owner(row) for row in rows}
-    words = _waiting(connection, view, owners)
+    found, parties = Heard(), {_party(row) for row in rows}
+    words = _waiting(connection, view, parties)
     if not words:
         return found
     machines = {name: FlowMachine(flow) for name, flow in view.definition.flows.items()}
@@ -201,13 +201,13 @@ def heard(connection: Connection, view: View, rows: Iterable[Any]) -> Heard:
     while words:
         seen |= {row.id for row in words}
         _hear(Work(connection, view, machines, "csflow", 0), words, found)
-        words = [row for row in _waiting(connection, view, owners) if row.id not in seen]
+        words = [row for row in _waiting(connection, view, parties) if row.id not in seen]
     trial.rollback()
     return found
 
 
 def _hear(work: Work, words: list[Any], found: Heard) -> None:
-    """Let one word of each owner be heard, and note what came of it."""
+    """Let one word of each party be heard, and note what came of it."""
     said = [said_of(row) for row in words]
     work.know_subjects(said)
     refused = {id(word): reason for word, reason in triggers.hear(work, said)}
@@ -224,12 +224,12 @@ def _hear(work: Work, words: list[Any], found: Heard) -> None:
             "refused": refused.get(id(word)),
             "does": [],
         }
-        told[_owner(row)] = entry
-        found.waiting.setdefault(_owner(row), []).append(entry)
+        told[_party(row)] = entry
+        found.waiting.setdefault(_party(row), []).append(entry)
     names = {work.name(row): row for row in work.rows.values()}
     for kind, what in work.told:
         row = names.get(what.get("case", ""))
-        mine = told.get(_owner(row)) if row is not None else None
+        mine = told.get(_party(row)) if row is not None else None
         if row is None or mine is None:
             continue
         mine["does"].append({"what": kind, **{name: what[name] for name in _TOLD if name in what}})
@@ -240,14 +240,14 @@ def _hear(work: Work, words: list[Any], found: Heard) -> None:
 _TOLD = ("case", "to", "milestone")  # of what a word does
 
 
-def _waiting(connection: Connection, view: View, owners: set[tuple[bool, int]]) -> list[Any]:
+def _waiting(connection: Connection, view: View, parties: set[tuple[bool, int]]) -> list[Any]:
     """The earliest word of each of these customers, or subjects without one."""
     rows: list[Any] = []
-    customers = tuple(sorted(id_ for is_customer, id_ in owners if is_customer))
+    customers = tuple(sorted(id_ for is_customer, id_ in parties if is_customer))
     if customers:
         scope = Scope(everyone=True, timed=True, customers=customers)
         rows += words_waiting(connection, view, scope)
-    if len(customers) < len(owners):
+    if len(customers) < len(parties):
         everybody = words_waiting(connection, view, Scope(everyone=True, timed=True))
-        rows += [row for row in everybody if row.customer is None and _owner(row) in owners]
+        rows += [row for row in everybody if row.customer is None and _party(row) in parties]
     return rows

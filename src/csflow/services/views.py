@@ -15,7 +15,7 @@ from csflow.flow.expressions import Expression
 from csflow.flow.moments import FED, Moment
 from csflow.flow.records import record
 from csflow.flow.types import WORDS, Type
-from csflow.services.owning import OF_CUSTOMERS
+from csflow.services.parties import OF_CUSTOMERS
 from csflow.store import tables as t
 from csflow.store.insertion import insert_into
 from csflow.store.prepared import world_of

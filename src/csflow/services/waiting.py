@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Connection, Row, Select, Text, bindparam, cas
 
 from csflow.services import triggers
 from csflow.services.asking import Scope
-from csflow.services.owning import owner_of
+from csflow.services.parties import party_of
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -22,7 +22,7 @@ from csflow.store.prepared import Kept
 def words_waiting(
     connection: Connection, view: View, scope: Scope, after: int | None = None, kept: Kept | None = None
 ) -> Sequence[Row[Any]]:
-    """The earliest word in the inbox of each owner, from ``after`` on, that has come by now."""
+    """The earliest word in the inbox of each party, from ``after`` on, that has come by now."""
     kept = kept or Kept(None)
     few, windowed = scope.customers is not None, after is not None
     values: dict[str, Any] = {"after": after} if windowed else {}
@@ -38,27 +38,27 @@ def words_waiting(
 def _waiting(view: View, scope: Scope, *, windowed: bool) -> Select[Any]:
     i, k = t.inbox.c, t.case.alias("said_to")
     about_us = [flow.name for flow in view.definition.flows.values() if flow.subject == "organisation"]
-    own = case((k.c.flow.in_(about_us), owner_of("organisation", k.c.subject, None)), else_=-2 * k.c.subject)
+    own = case((k.c.flow.in_(about_us), party_of("organisation", k.c.subject, None)), else_=-2 * k.c.subject)
     of_case = select(func.coalesce(k.c.customer, own)).where(k.c.id == i.subject).correlate_except(k).scalar_subquery()
-    owner = case(
+    party = case(
         (i.customer.is_not(None), i.customer),
         (i.kind == "case", of_case),
-        (i.kind == "organisation", owner_of("organisation", i.subject, None)),
-        else_=owner_of("person", i.subject, None),
+        (i.kind == "organisation", party_of("organisation", i.subject, None)),
+        else_=party_of("person", i.subject, None),
     )
     place = func.row_number().over(
-        partition_by=owner,
+        partition_by=party,
         order_by=(i.at, func.coalesce(i.ref, ""), i.name, i.id),
     )
     conditions = [i.handled.is_(None), i.at <= as_of.now(view.moment)]
     if windowed:
-        conditions.append(owner >= bindparam("after", 0, BigInteger))
+        conditions.append(party >= bindparam("after", 0, BigInteger))
     if scope.customers is not None:
         conditions.append(listed(i.customer, bindparam("customers", "[]", Text)))
     if scope.flow is not None:
         conditions.append(or_(i.flow == scope.flow, i.flow.is_(None)))
-    ranked = select(t.inbox, owner.label("owner"), place.label("place")).where(*conditions).subquery()
-    return select(ranked).where(ranked.c.place == 1).order_by(ranked.c.owner)
+    ranked = select(t.inbox, party.label("party"), place.label("place")).where(*conditions).subquery()
+    return select(ranked).where(ranked.c.place == 1).order_by(ranked.c.party)
 
 
 def said_of(row: Any) -> triggers.Said:
