@@ -246,7 +246,7 @@ class _Pass:
         wrote = False
         while True:
             with self.session.snapshot() as connection:
-                connection.info.pop("newest_case", None)
+                connection.info.pop("newest_case", None)  # `Asker` noted it when the connection was last used
                 view = see(connection, self.definition, self.request.now)
                 asker = Asker(connection, view, scope, after, self.session.kept, broken=self.broken)
                 hits = asker.ask()
@@ -254,8 +254,9 @@ class _Pass:
             self.outcome.asked += asker.asked
             words = [word for word in words if asker.border is None or word.party < asker.border]
             talking = {word.party for word in words}
+            # whoever has a word waiting is asked all but openings in the next hop, when it was heard
             rules = [hit for hit in hits if hit.party not in talking or hit.kind in ("opening", "rearm")]
-            if self.request.limit is None:
+            if self.request.limit is None:  # with one, not all of these open: each is given owners when it does
                 known = (self.session.chunk, view, self.session.kept)
                 assigning.fill_for_openings(*known, actor=self.request.actor, hits=rules)
             wrote = self._write(view, rules) or wrote

@@ -28,6 +28,8 @@ NO_UNKNOWNS = "[[], []]"  # what stands for a store that was never asked: nothin
 def adopt(connection: Connection, view: View, request: Any) -> bool:
     """Let every open and ended case run under this definition; True when all cases must be asked once.
 
+    ``request`` has the ``actor`` and the ``recorded`` instant of the entries in history.
+
     Raises DefinitionError naming flow, stage and number of cases for each stage that is gone and neither renamed
     (`renamed_from:`) nor migrated (`migrate:`); then nothing is written.
     """

@@ -151,7 +151,7 @@ def measure(
                 _owe(connection, view.book.number("metric", metric.name), in_one_line(error))
         number = view.book.number("metric", metric.name)
         if metric.name in view.moment.stale and metric.name not in outcome.unmeasured:
-            last_measures[number] = (now, False)
+            last_measures[number] = (now, False)  # measured by now: those that are computed from it must see its values
             moment = replace(view.moment, stale=stale(definition, view.book.ids, last_measures, now))
             view = replace(view, moment=moment)
     with store.writing() as connection:

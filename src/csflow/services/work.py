@@ -326,7 +326,7 @@ class Work:
             for row in changed
         ]
         written = self.connection.execute(_case_update(), values).rowcount
-        if written not in (-1, len(changed)):
+        if written not in (-1, len(changed)):  # -1: the driver does not count what it did for many rows at once
             raise StaleError("a case was changed by someone else meanwhile")
         for row in changed:
             row.old_version = row.version
