@@ -152,6 +152,36 @@ def test_a_word_that_waits_comes_before_the_rules(shop):
     assert case["next"] == {"by": "word", "word": "cancel", "to": "lost"}
 
 
+OURS = {
+    "people.yaml": "roles: {csm: Success manager}\npeople: {ann: {roles: [csm]}}\n",
+    "audit.yaml": """
+flow: audit
+subject: organisation
+opens: organisation.id is known
+stages: {begun: {transitions: {done: {trigger: file}}}, done: good}
+""",
+    "course.yaml": """
+flow: course
+subject: person
+opens: person.id is known
+stages: {begun: {transitions: {done: {trigger: pass}}}, done: good}
+""",
+}
+
+
+def test_a_word_that_waits_for_a_colleague_does_not_wait_for_the_organisation(csflow_project, database):
+    project = csflow_project(OURS, database=database, today="2026-03-02")
+    project.run()  # a case of each: both subjects are the first of their kind, and belong to no customer
+    project.clock.set("2026-03-03")
+    assert project.bring("triggers", "name,case,at\npass,course/ann/1,2026-03-03T12:00\n").rejected == 0
+
+    def words(case):
+        (found,) = project.app.explain(case, project.clock.now, actor="test", recorded=project.clock.now)["cases"]
+        return [one["word"] for one in found["words"]]
+
+    assert (words("course/ann/1"), words("audit/organisation/1")) == (["pass"], [])
+
+
 def test_a_word_that_will_be_refused_says_why(shop):
     started(shop)
     shop.say("C-1", "cancel", "2026-01-06")

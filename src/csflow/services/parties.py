@@ -26,6 +26,11 @@ def party_of(kind: str, subject: Column, customer: Column | None) -> Column:
     return customer if customer is not None else literal(-1 if kind == "organisation" else 0) - 2 * subject
 
 
+def number_of(kind: str, subject: int, customer: int | None) -> int:
+    """As `party_of`, of numbers."""
+    return customer if customer is not None else (-1 if kind == "organisation" else 0) - 2 * subject
+
+
 def kind_of(party: int) -> tuple[str, int]:
     """The kind and row of a party as `party_of` numbers them."""
     return ("customer", party) if party >= 0 else (("person", "organisation")[-party % 2], -party // 2)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 from csflow.flow.machine import FlowMachine
 from csflow.services import triggers
 from csflow.services.asking import Scope
+from csflow.services.parties import number_of
 from csflow.services.waiting import said_of, words_waiting
 from csflow.services.work import Work
 from csflow.store import tables as t
@@ -31,12 +32,12 @@ class Heard:
     It lets the words of a customer be heard, all of them, and asks the rules of its cases in the hop after that.
     """
 
-    waiting: dict[tuple[bool, int], list[dict[str, Any]]] = field(default_factory=dict)  # by party, see `_party`
+    waiting: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # case → the words of its party
     moves: dict[int, tuple[str, str]] = field(default_factory=dict)  # case → the word that moves it first, and where to
 
     def words(self, row: Any) -> list[dict[str, Any]]:
         """The words that wait for the case's customer (or other subject), in the order they are heard."""
-        return self.waiting.get(_party(row), [])
+        return self.waiting.get(row.id, [])
 
     def first(self, row: Any) -> dict[str, Any] | None:
         """What that means for the case in the first hop; None where no word waits."""
@@ -47,12 +48,10 @@ class Heard:
         return {"by": "word", "word": word, "to": target}
 
 
-def _party(row: Any) -> tuple[bool, int]:
-    """Whose the case or word is: a customer's (True), or, where there is none, its subject's."""
-    party = getattr(row, "party", None)
-    if party is not None and party < 0:  # a word, which may have been said to a case
-        return (False, -party // 2)
-    return (True, row.customer) if row.customer is not None else (False, row.subject)
+def _party(view: View, row: Any) -> int:
+    """Whose a case is: its customer's, or, where there is none, its subject's."""
+    flow = view.definition.flows.get(row.flow)
+    return number_of(flow.subject if flow is not None else "customer", row.subject, row.customer)
 
 
 @dataclass(slots=True)
@@ -192,29 +191,34 @@ def _read_keys(connection: Connection, known: Around) -> None:
 
 def heard(connection: Connection, view: View, rows: Iterable[Any]) -> Heard:
     """Let the waiting words be heard as the first hop hears them, and take it back: only so is it certain who does."""
-    found, parties = Heard(), {_party(row) for row in rows}
+    found, by_case = Heard(), {row.id: _party(view, row) for row in rows}
+    parties = set(by_case.values())
     words = _waiting(connection, view, parties)
     if not words:
         return found
     machines = {name: FlowMachine(flow) for name, flow in view.definition.flows.items()}
     trial, seen = connection.begin_nested(), set()
+    by_party: dict[int, list[dict[str, Any]]] = defaultdict(list)
     while words:
         seen |= {row.id for row in words}
-        _hear(Work(connection, view, machines, "csflow", 0), words, found)
+        heard_now = _hear(Work(connection, view, machines, "csflow", 0), words, found)
+        for party, entry in heard_now.items():
+            by_party[party].append(entry)
         words = [row for row in _waiting(connection, view, parties) if row.id not in seen]
     trial.rollback()
+    found.waiting = {case: by_party[party] for case, party in by_case.items() if party in by_party}
     return found
 
 
-def _hear(work: Work, words: list[Any], found: Heard) -> None:
-    """Let one word of each party be heard, and note what came of it."""
+def _hear(work: Work, words: list[Any], found: Heard) -> dict[int, dict[str, Any]]:
+    """Let one word of each party be heard: party → what came of it. What it moves is noted in ``found``."""
     said = [said_of(row) for row in words]
     work.know_subjects(said)
     refused = {id(word): reason for word, reason in triggers.hear(work, said)}
     work.flush()
     handled = update(t.inbox).where(t.inbox.c.id.in_([row.id for row in words])).values(handled=work.view.now)
     work.connection.execute(handled)
-    told: dict[tuple[bool, int], dict[str, Any]] = {}
+    told: dict[int, dict[str, Any]] = {}
     for row, word in zip(words, said, strict=True):
         at = work.view.zone.text(word.at)
         entry: dict[str, Any] = {
@@ -224,30 +228,30 @@ def _hear(work: Work, words: list[Any], found: Heard) -> None:
             "refused": refused.get(id(word)),
             "does": [],
         }
-        told[_party(row)] = entry
-        found.waiting.setdefault(_party(row), []).append(entry)
+        told[row.party] = entry
     names = {work.name(row): row for row in work.rows.values()}
     for kind, what in work.told:
         row = names.get(what.get("case", ""))
-        mine = told.get(_party(row)) if row is not None else None
+        mine = told.get(_party(work.view, row)) if row is not None else None
         if row is None or mine is None:
             continue
         mine["does"].append({"what": kind, **{name: what[name] for name in _TOLD if name in what}})
         if kind == "moved":
             found.moves.setdefault(row.id, (mine["word"], what["to"]))
+    return told
 
 
 _TOLD = ("case", "to", "milestone")  # of what a word does
 
 
-def _waiting(connection: Connection, view: View, parties: set[tuple[bool, int]]) -> list[Any]:
-    """The earliest word of each of these customers, or subjects without one."""
+def _waiting(connection: Connection, view: View, parties: set[int]) -> list[Any]:
+    """The earliest word of each of these parties."""
     rows: list[Any] = []
-    customers = tuple(sorted(id_ for is_customer, id_ in parties if is_customer))
+    customers = tuple(sorted(party for party in parties if party >= 0))
     if customers:
         scope = Scope(everyone=True, timed=True, customers=customers)
         rows += words_waiting(connection, view, scope)
     if len(customers) < len(parties):
         everybody = words_waiting(connection, view, Scope(everyone=True, timed=True))
-        rows += [row for row in everybody if row.customer is None and _party(row) in parties]
+        rows += [row for row in everybody if row.party < 0 and row.party in parties]
     return rows
