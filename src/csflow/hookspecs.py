@@ -56,7 +56,7 @@ def raised_at(error: BaseException) -> str:
     return f" ({Path(theirs[0][0]).name}:{lines[-1]})" if theirs else ""
 
 
-TERMINATED = 143  # what the command line ends with when it is told to end: no plugin's doing
+TERMINATED = 143  # 128 + SIGTERM: what the command line ends with when it is told to end: no plugin's doing
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:

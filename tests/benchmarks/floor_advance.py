@@ -225,7 +225,7 @@ def _message(entry: tuple[int, str, int, str], place: str, role: str, out: dict)
     parts = (PROJECT, FLOW, key, 1, seq, place, f"role:{role}", 0)
     effect = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
     why = f"{FLOW}: {place}"
-    title = [f"{FLOW.capitalize()} – ", {"customer": key}, f" – {stage}"]
+    title = [f"{FLOW.capitalize()} – ", {"subject": key}, f" – {stage}"]
     body = {
         "case": f"{FLOW}/{key}/1", "flow": FLOW, "subject": {"id": key, "kind": "customer"}, "values": {},
         "title": {"en": title, "zh": title},

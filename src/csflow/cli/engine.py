@@ -155,10 +155,18 @@ def _request(app: Csflow, said: dict[str, Any]) -> Request:
             " look with --dry-run, or say --ahead if you mean it"
         )
     return Request(
-        at, said["actor"], now(), tuple(said.get("subjects") or ()), flow,
-        said["dry_run"], said["full"], said.get("limit"), bool(said.get("catch_up")), wait_of(said),
-        lambda sentence: click.echo(f"csflow: {sentence}", err=True),
-    )  # fmt: skip
+        at,
+        said["actor"],
+        recorded=now(),
+        subjects=tuple(said.get("subjects") or ()),
+        flow=flow,
+        dry_run=said["dry_run"],
+        full=said["full"],
+        limit=said.get("limit"),
+        catch_up=bool(said.get("catch_up")),
+        wait=wait_of(said),
+        waiting=lambda sentence: click.echo(f"csflow: {sentence}", err=True),
+    )
 
 
 def wait_of(said: dict[str, Any]) -> float:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 STATUSES = ("pending", "withheld", "sent", "dead", "dropped")
+SHOWN = (
+    "id", "status", "case", "recipient", "via", "at", "tries", "next_try", "sent_at", "error", "held", "actor",
+)  # fmt: skip
 DONE_WORDS = {"release": "released", "retry": "to be tried again", "drop": "dropped"}
 
 
@@ -69,20 +72,7 @@ def show(here: Here, id_: str, output: str) -> None:
     if output != "text":
         print_json(found)
         return
-    for name in (
-        "id",
-        "status",
-        "case",
-        "recipient",
-        "via",
-        "at",
-        "tries",
-        "next_try",
-        "sent_at",
-        "error",
-        "held",
-        "actor",
-    ):
+    for name in SHOWN:
         if found[name] is not None and (name != "held" or found["held"] != found["error"]):
             click.echo(f"{name + ':':<11}{found[name]}")
     if found["title"] is not None:

@@ -18,8 +18,6 @@ from csflow.values import counted
 if TYPE_CHECKING:
     from csflow.cli import Here
 
-KEYS = ("name", "version", "origin", "place", "hooks", "provides", "off", "failures")
-
 
 @click.group(
     invoke_without_command=True, epilog="Example:  csflow plugins --format json   or   csflow plugins new orders"

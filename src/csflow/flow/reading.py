@@ -38,7 +38,6 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]*\Z|[-+]?\.[0-9]+\Z")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
 # Numbers for one reader and text (or another number) for the other.
 _AMBIGUOUS = re.compile(
     r"""(?ix) [-+]?0[0-9_]+ (\.[0-9_]*)?      # 012 is ten or twelve

@@ -19,7 +19,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select, update
 
 from csflow.flow.definition import Definition
-from csflow.hookspecs import Call, Failure, Message, Notifier, NotReady, Recipient, RetryLater, Undeliverable, attempt
+from csflow.hookspecs import (
+    TERMINATED,
+    Call,
+    Failure,
+    Message,
+    Notifier,
+    NotReady,
+    Recipient,
+    RetryLater,
+    Undeliverable,
+    attempt,
+)
 from csflow.services.deliver_addressing import address, recipients
 from csflow.services.deliver_failures import as_failure, told_safely
 from csflow.services.deliver_quiet import alone, quiet_of
@@ -36,7 +47,6 @@ CHUNK = 500  # rows claimed at once
 LEASE = 5 * 60 * 1_000_000  # how long a claim holds, unless it is renewed
 MARK_AFTER = 2_000_000  # what was sent is marked at least so often
 HOOKS = ("csflow_notifiers", "csflow_effects")
-TERMINATED = 143  # the exit code of a process that the system ends: not a plugin's doing
 NEVER = 2**62
 
 Ways = Mapping[str, tuple[str, Any]]  # name → (plugin, what it provides)

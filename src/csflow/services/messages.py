@@ -1,7 +1,7 @@
 """What a message says, fixed in the transaction that writes it; names and free words are filled in when it goes out.
 
 A body holds, for each language, title and text as pieces: a text, or a mapping that says what is left open –
-``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``, ``{"customer": "C-1"}``. So every repeat
+``{"hole": "customer.name"}``, ``{"person": "li"}``, ``{"contact": "P-1"}``, ``{"subject": "C-1"}``. So every repeat
 says the same, and the outbox holds ids, never names.
 """
 
@@ -126,7 +126,7 @@ class _Writer:
         """For a message without a title: flow, subject and stage, and when it is or was due."""
         row = self._one.row
         subject = self._work.subject(row)
-        who: Piece = {"contact" if subject["kind"] == "contact" else "customer": subject["id"]}
+        who: Piece = {"contact" if subject["kind"] == "contact" else "subject": subject["id"]}
         found: Pieces = {}
         for language in ("en", "zh"):
             flow = in_language(self._flow.label, language) or self._flow.name

@@ -83,7 +83,7 @@ class Filling:
     def _filled(self, row: Any, hole: dict[str, str]) -> str:
         if "hole" not in hole:
             ((kind, key),) = hole.items()
-            if kind == "customer":  # of the case; what is shown is the subject's id, a contract's too
+            if kind == "subject":  # with the name of the customer whose it is
                 name = self._customers.get(row.case)
                 return f"{name} ({key})" if name else key
             return self._names.get((kind, key)) or key
@@ -103,7 +103,7 @@ class Filling:
             for piece in _open_pieces(body):
                 if "hole" in piece:
                     wanted[(body["flow"], about, to_contact)][piece["hole"]].add(id_)
-                elif "customer" in piece:
+                elif "subject" in piece:
                     cases.add(self._rows[id_].case)
                 else:
                     ((kind, name),) = piece.items()
