@@ -11,7 +11,7 @@ import hashlib
 import sys
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,20 +23,16 @@ from csflow.hookspecs import (
     TERMINATED,
     Call,
     Failure,
-    Message,
     Notifier,
     NotReady,
-    Recipient,
     RetryLater,
     Undeliverable,
-    attempt,
 )
-from csflow.services.deliver_addressing import address, recipients
+from csflow.services.deliver_addressing import address
 from csflow.services.deliver_failures import as_failure, told_safely
+from csflow.services.deliver_items import Item, Items, Means
 from csflow.services.deliver_quiet import alone, quiet_of
 from csflow.services.deliver_tries import TRIES, Streaks, wait_after
-from csflow.services.messages import expressions_of
-from csflow.services.messages_filling import Filling
 from csflow.services.run import place_of
 from csflow.store import tables as t
 from csflow.store.opening import Store
@@ -49,17 +45,7 @@ MARK_AFTER = 2_000_000  # what was sent is marked at least so often
 HOOKS = ("csflow_notifiers", "csflow_effects")
 NEVER = 2**62
 
-Ways = Mapping[str, tuple[str, Any]]  # name → (plugin, what it provides)
 o = t.outbox.c
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """How messages can go out: what plugins provide, and the environment that addresses like ``$NAME`` stand in."""
-
-    notifiers: Ways
-    effects: Ways
-    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +84,7 @@ class Delivered:
         return bool(self.again or self.dead or self.plugins)
 
 
-@dataclass(slots=True)
-class _Item:
-    """One thing to hand out: the rows it stands for, the way it goes, what is handed over – or why it cannot be."""
-
-    rows: list[Any]
-    way: str
-    effect_id: str
-    load: Message | Call | None = None
-    error: Exception | None = None
-    recipient: Recipient | None = None
-    behind: str = ""  # what the way leads to, where it leads to many
-
-    @property
-    def receiver(self) -> str:
-        """Way and what is behind it in one."""
-        return f"{self.way} {self.behind}"
-
-    @property
-    def address(self) -> str:
-        """Way and addressee in one."""
-        return f"{self.way} {self.rows[0].addressee}"
-
-
-Done = tuple[_Item, Exception | None]
+Done = tuple[Item, Exception | None]
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -145,6 +108,7 @@ class _Delivery:
         self._zone = Zone(definition.zone)
         self._quiet = quiet_of(definition)
         self._started = request.clock()
+        self._items = Items(definition, means, self._started)
         self._told = Delivered(self._started)
         self._token = uuid.uuid4().hex
         self._until = 0  # the instant until which the claims of this deliver hold
@@ -152,7 +116,6 @@ class _Delivery:
         self._used: Counter[str] = Counter()  # messages of today, by addressee, as of the last claim
         self._tried: Counter[str] = Counter()  # those that this deliver could not get through
         self._streaks = Streaks()
-        self._known = expressions_of(definition)
 
     def run(self) -> Delivered:
         """All of it."""
@@ -178,7 +141,9 @@ class _Delivery:
                 break
             after = last
             if rows:
-                went |= self._hand_out(self._items(rows))
+                with self._store.reading() as connection:
+                    items = self._items.of(connection, rows)
+                went |= self._hand_out(items)
         return went and self._left > 0
 
     # claims
@@ -287,7 +252,9 @@ class _Delivery:
                 return
             rows = self._claim_digest(*group)
             if rows:
-                self._hand_out(self._items_of_digest(rows))
+                with self._store.reading() as connection:
+                    item = self._items.digest(connection, rows)
+                self._hand_out([item])
 
     def _claim_digest(self, addressee: str, via: str | None, digest: str | None) -> list[Any]:
         mine = [*self._due(), o.surplus == 1, o.addressee == addressee]
@@ -311,70 +278,10 @@ class _Delivery:
             self._hold(connection, ids, digest=made)
             return list(connection.execute(select(t.outbox).where(o.id.in_(ids)).order_by(o.id)).all())
 
-    # what is handed out
-
-    def _items(self, rows: Sequence[Any]) -> list[_Item]:
-        """The rows as messages and calls, with all that they need read at one moment."""
-        with self._store.reading() as connection:
-            filling, people = self._read(connection, rows)
-            return [self._item(filling, row, people.get(row.addressee)) for row in rows]
-
-    def _items_of_digest(self, rows: Sequence[Any]) -> list[_Item]:
-        with self._store.reading() as connection:
-            filling, people = self._read(connection, rows)
-            item = self._item(filling, rows[0], people.get(rows[0].addressee))
-            item.rows, item.effect_id = list(rows), rows[0].digest
-            if item.recipient is not None:
-                messages = [filling.message(row, item.recipient, self._text(row.at)) for row in rows]
-                item.load = filling.digest(item.effect_id, item.recipient, messages, self._text(rows[-1].at))
-        return [item]
-
-    def _read(self, connection: Connection, rows: Sequence[Any]) -> tuple[Filling, dict[str, Recipient]]:
-        filling = Filling(connection, self._definition, rows=rows, now=self._started, known=self._known)
-        return filling, recipients(connection, self._definition, {row.addressee for row in rows})
-
-    def _text(self, at: Instant) -> str:
-        return self._zone.local(at).isoformat(timespec="seconds")
-
-    def _item(self, filling: Filling, row: Any, recipient: Recipient | None) -> _Item:
-        if row.verb == "uses":
-            name = row.recipient.removeprefix("uses:")
-            item = _Item([row], row.recipient, row.effect_id, filling.call(row, name, self._text(row.at)))
-            if name not in self._means.effects:
-                item.error = NotReady(f"no plugin provides the effect '{name}'")
-            return item
-        if recipient is None:
-            return _Item([row], row.via or "?", row.effect_id, error=Undeliverable(f"there is no {row.addressee}"))
-        way = row.via or next((name for name in recipient.address if name in self._means.notifiers), "console")
-        item = _Item([row], way, row.effect_id)
-        if way not in self._means.notifiers:
-            item.error = NotReady(f"there is no notifier '{way}': {', '.join(self._means.notifiers)}")
-            return item
-        try:
-            item.recipient = Recipient(recipient.kind, recipient.id, recipient.name, self._addresses(recipient))
-        except NotReady as error:
-            item.error = error
-            return item
-        item.load = filling.message(row, item.recipient, self._text(row.at))
-        item.behind = _behind(self._means.notifiers[way][1], item.load)
-        return item
-
-    def _addresses(self, recipient: Recipient) -> dict[str, str]:
-        """The addresses, those written as ``$NAME`` from the environment."""
-        found = {}
-        for way, written in recipient.address.items():
-            value: str | None = str(written)
-            if str(written).startswith("$"):
-                value = self._means.environment.get(str(written)[1:])
-                if not value:
-                    raise NotReady(f"the environment has no {str(written)[1:]}, the address for {way}")
-            found[way] = str(value)
-        return found
-
-    def _hand_out(self, items: list[_Item]) -> bool:
+    def _hand_out(self, items: list[Item]) -> bool:
         """Send these, way by way; whether anything went or was given up, so that what waits behind it may go."""
         went = False
-        by_way: dict[str, list[_Item]] = defaultdict(list)
+        by_way: dict[str, list[Item]] = defaultdict(list)
         for item in items:
             by_way[item.way].append(item)
         for way, members in by_way.items():
@@ -383,7 +290,7 @@ class _Delivery:
                 self._renew()
         return went
 
-    def _through(self, way: str, items: list[_Item]) -> Iterator[list[Done]]:
+    def _through(self, way: str, items: list[Item]) -> Iterator[list[Done]]:
         """Send through one way, some at a time: each with None or what went wrong. What is down is spared."""
         hopeless: list[Done] = [(item, item.error) for item in items if item.error is not None]
         if hopeless:
@@ -408,7 +315,7 @@ class _Delivery:
             self._left -= len(done)
             yield done
 
-    def _send_some(self, way: str, waiting: list[_Item], done: list[Done]) -> None:
+    def _send_some(self, way: str, waiting: list[Item], done: list[Done]) -> None:
         """Open the way and send, for a while: what was sent is moved from ``waiting`` to ``done``."""
         began = self._request.clock()
         with self._opened(way, waiting[0]) as send:
@@ -422,7 +329,7 @@ class _Delivery:
                 if self._request.clock() - began >= MARK_AFTER:
                     return
 
-    def _unsure(self, done: list[Done], waiting: list[_Item], error: BaseException) -> list[Done]:
+    def _unsure(self, done: list[Done], waiting: list[Item], error: BaseException) -> list[Done]:
         """A notifier that could not be opened or closed: whatever it said of these messages, they go again."""
         failure = as_failure(error)
         unsure: list[Done] = [(item, failure if why is None else why) for item, why in done] or [
@@ -432,7 +339,7 @@ class _Delivery:
             self._failed(item, why or failure)
         return unsure
 
-    def _opened(self, way: str, first: _Item) -> AbstractContextManager[Callable[[Any], None]]:
+    def _opened(self, way: str, first: Item) -> AbstractContextManager[Callable[[Any], None]]:
         if self._request.dry_run:
             return nullcontext(lambda _load: None)
         if isinstance(first.load, Call):
@@ -442,7 +349,7 @@ class _Delivery:
             return notifier.open()
         return nullcontext(notifier)
 
-    def _try(self, send: Callable[[Any], None], item: _Item) -> Exception | None:
+    def _try(self, send: Callable[[Any], None], item: Item) -> Exception | None:
         try:
             with redirect_stdout(sys.stderr):  # what a plugin prints is not csflow's answer
                 send(item.load)
@@ -459,13 +366,13 @@ class _Delivery:
         self._streaks.worked(item.receiver, item.address)
         return None
 
-    def _failed(self, item: _Item, error: Exception) -> None:
+    def _failed(self, item: Item, error: Exception) -> None:
         self._streaks.failed(item.receiver, item.address, self._reason(error, item))
 
-    def _held(self, item: _Item) -> str | None:
+    def _held(self, item: Item) -> str | None:
         return self._streaks.held(item.receiver, item.address)
 
-    def _spare(self, way: str, items: list[_Item]) -> list[_Item]:
+    def _spare(self, way: str, items: list[Item]) -> list[Item]:
         """What may go of these. What would go to whom it failed again and again waits, and no try is counted."""
         held = {item.effect_id: reason for item in items if (reason := self._held(item)) is not None}
         spared = [item for item in items if item.effect_id in held]
@@ -512,9 +419,7 @@ class _Delivery:
                 self._note(item.rows, item.way, status, reason, after["new_next"])
         return any(after["new_status"] != "pending" for _, after, _ in told)
 
-    def _became(
-        self, row: Any, item: _Item, error: Exception | None, now: Instant
-    ) -> tuple[dict[str, Any], str | None]:
+    def _became(self, row: Any, item: Item, error: Exception | None, now: Instant) -> tuple[dict[str, Any], str | None]:
         tries = row.tries + (not isinstance(error, NotReady))
         found = {"new_status": "sent", "new_tries": tries, "new_next": None, "new_error": None, "new_sent": now}
         if error is None:
@@ -527,10 +432,10 @@ class _Delivery:
             found |= {"new_status": "pending", "new_next": now + wait_after(item.effect_id, max(tries, 1), asked)}
         return found, reason
 
-    def _reason(self, error: Exception, item: _Item) -> str:
+    def _reason(self, error: Exception, item: Item) -> str:
         return told_safely(error, self._means.environment, item.recipient)
 
-    def _blame(self, error: Exception, item: _Item, reason: str) -> None:
+    def _blame(self, error: Exception, item: Item, reason: str) -> None:
         """A plugin that raised what it may not is named, once."""
         if isinstance(error, RetryLater | Undeliverable):
             return
@@ -571,14 +476,6 @@ class _Delivery:
         self._told.waiting = waiting
         if waiting:
             self._told.next_due = max(first or 0, self._told.quiet_until or 0, self._started)
-
-
-def _behind(notifier: Any, message: Message) -> str:
-    """What the message goes to behind its way: as the notifier says, if it can."""
-    if not isinstance(notifier, Notifier) or notifier.receiver is None:
-        return ""
-    found, _ = attempt(notifier.receiver, message)
-    return found if isinstance(found, str) else ""
 
 
 def _earlier(earlier: Any) -> Any:
