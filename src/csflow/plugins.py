@@ -25,7 +25,7 @@ from sqlalchemy import BigInteger, ColumnElement, Double, Integer, Text, column
 from csflow import hookspecs
 from csflow.errors import Problem, UsageError
 from csflow.flow.calls import CALLS
-from csflow.flow.files import POPULATION_FILE, shown
+from csflow.flow.files import is_plugin, shown
 from csflow.flow.sites import Found
 from csflow.flow.types import Outside, Type
 from csflow.hookspecs import Failure, Function, Moved, Notifier, Provider, attempt, in_one_line
@@ -128,8 +128,8 @@ def make_manager(
 
 
 def local_plugins(folders: Iterable[Path]) -> list[Path]:
-    """The ``.py`` files beside each ``csflow.yaml``, that of the demo's population left out."""
-    return [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name != POPULATION_FILE]
+    """The ``.py`` files beside each ``csflow.yaml``, without tests, packaging and the demo's population."""
+    return [path for folder in folders for path in sorted(folder.glob("*.py")) if is_plugin(path)]
 
 
 def import_file(path: Path) -> ModuleType:

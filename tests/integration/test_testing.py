@@ -124,7 +124,7 @@ def test_a_plugin_is_begun_listed_and_followed(csflow_project):
     assert project.csflow("plugins", "new", "orders")[0] == 0
     assert project.csflow("plugins", "new", "orders")[0] == 2
     assert project.csflow("plugins", "new", "no-name")[0] == 2
-    for taken in ("csflow", "json", "class"):
+    for taken in ("csflow", "json", "class", "test_orders", "conftest"):
         code, _, err = project.csflow("plugins", "new", taken)
         assert (code, "cannot be a plugin's name" in err) == (2, True)
     code, out, _ = project.csflow("plugins")

@@ -88,6 +88,13 @@ def test_a_file_is_a_plugin_with_its_name_and_the_hash_of_its_text(tmp_path: Pat
     assert make_manager([], files=[path]).origins["shop.py"].version != before
 
 
+@pytest.mark.parametrize("name", ["test_orders.py", "orders_test.py", "conftest.py", "setup.py", "population.py"])
+def test_a_test_or_a_file_of_packaging_beside_a_project_is_never_imported(tmp_path: Path, name: str) -> None:
+    written(tmp_path, name, "raise RuntimeError('imported')\n")
+    kept = written(tmp_path, "latest.py", "")
+    assert local_plugins([tmp_path]) == [kept]
+
+
 @pytest.mark.parametrize("name", ["shop.py", "shop"])
 def test_a_file_is_switched_off_by_its_name(tmp_path: Path, name: str) -> None:
     written(tmp_path, "shop.py", "raise RuntimeError('never read')\n")

@@ -13,6 +13,7 @@ import click
 from csflow.cli.called import as_called
 from csflow.cli.options import format_option, print_json
 from csflow.errors import UsageError
+from csflow.flow.files import is_plugin
 from csflow.values import counted
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def new(here: Here, name: str) -> None:
         raise UsageError(f"'{name}' cannot be a plugin's name: it is a word of Python or csflow already")
     folder = here.folder()
     path = folder / f"{name}.py"
+    if not is_plugin(path):
+        raise UsageError(f"'{name}' cannot be a plugin's name: files called so are for tests, packaging or a demo")
     if path.exists():
         raise UsageError(f"{path} is there already: choose another name")
     template = (Path(__file__).parent / "plugin_template.txt").read_text("utf-8")

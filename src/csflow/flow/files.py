@@ -15,6 +15,13 @@ CACHE = Path(".csflow", "cache")  # beside the project file: what can be made an
 POPULATION_FILE = "population.py"  # who lives in a project's demo: read by `demo` alone, no plugin
 GENERATED = "GENERATED.txt"  # stands in a demo's folder, and says that all in it is invented
 
+NO_PLUGINS = frozenset({POPULATION_FILE, "conftest.py", "setup.py"})  # nor what tests are called: see `is_plugin`
+
+
+def is_plugin(path: Path) -> bool:
+    """Whether a Python file beside a project is one: not what is there for pytest, for packaging, for a demo."""
+    return not (path.name in NO_PLUGINS or path.name.startswith("test_") or path.name.endswith("_test.py"))
+
 
 def shown(path: Path) -> str:
     """The path as people look for it: from the current folder where it lies below that."""
