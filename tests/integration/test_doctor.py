@@ -437,6 +437,14 @@ def test_without_a_time_zone_database_it_says_so(tmp_path: Path) -> None:
     assert "clock: there is no time zone database – install the package tzdata" in done.stdout
 
 
+@pytest.mark.parametrize("length", ["0 days", "2 working days", "soon"])
+def test_a_pause_between_passes_that_is_none_is_refused(file: Shop, length: str) -> None:
+    words = ["--project", str(file.folder), "--database", file.database, "doctor", "--every", length]
+    done = CliRunner().invoke(main, words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"--every '{length}' is no " in done.stderr
+
+
 def test_the_command_prints_one_line_for_each_finding_and_ends_with_7(file: Shop, tmp_path: Path) -> None:
     words = ["--project", str(file.folder), "--database", file.database, "doctor", "--as-of", "2026-01-08"]
     done = CliRunner().invoke(main, [*words, "--every", "1 day"])

@@ -63,9 +63,12 @@ def _tell(found: dict[str, Any]) -> None:
 
 def _length(text: str | None) -> Length | None:
     try:
-        return parse_length(text) if text is not None else None
+        length = parse_length(text) if text is not None else None
     except ValueError:
         raise UsageError(f"--every '{text}' is no length: write '1 day' or '2 weeks'") from None
+    if length is not None and (length.amount <= 0 or length.working):
+        raise UsageError(f"--every '{text}' is no pause between two passes: write '1 day' or '2 weeks'")
+    return length
 
 
 def _zone(app: Csflow) -> Zone:

@@ -80,7 +80,7 @@ class Hand:
             via=site.via((*path, "via"), written.get("via")),
             due=self.due((*path, "due"), written.get("due")),
             when=site.guard((*path, "when"), written.get("when"), subject=subject, flow=self.flow),
-            every=site.length((*path, "every"), written.get("every")),
+            every=site.pause((*path, "every"), written.get("every")),
             offset=site.length((*path, shift), written.get(shift)),
             before=shift == "before",
         )

@@ -128,7 +128,7 @@ class _FlowBuilder:
                 place=f"opens.{place}",
                 when=self.guard((*path, "when"), written.get("when"), use="opening"),
                 trigger=written.get("trigger"),
-                every=self.site.length((*path, "every"), written.get("every")),
+                every=self.site.pause((*path, "every"), written.get("every"), dates=True),
                 only=self.hand.roles((*path, "only"), written.get("only")),
                 to=written.get("to"),
                 values=dict(self._opening_values((*path, "with"), written.get("with") or {})),

@@ -150,7 +150,7 @@ def _check_import(site: Site, path: Path, content: Tree) -> None:
     for place, key in enumerate(listed(content.get("key"))):
         if columns:
             site.chosen((*path, "key", place), key, columns, "column")
-    site.length((*path, "every"), content.get("every"))
+    site.pause((*path, "every"), content.get("every"), dates=True)
     for share in ("at_least", "max_missing"):
         if content.get(share) is not None:
             site.parsed((*path, share), parse_share, content[share])

@@ -159,6 +159,24 @@ class Site:
         """A length; None where none is written or it is wrong."""
         return None if text is None else self.parsed(path, parse_length, text)
 
+    def pause(self, path: Path, text: Any, *, dates: bool = False) -> Length | None:
+        """The length after which something happens again, noted where nothing could come of it.
+
+        ``dates``: it is counted in days and what is longer only.
+        """
+        length = self.length(path, text)
+        if length is None:
+            return None
+        if length.amount <= 0:
+            self.wrong(path, f"'{text}' is no time at all: something that happens again needs a pause of more than 0")
+        elif length.working:
+            self.wrong(path, f"'{text}': every: does not count in working time; write '1 day' or '2 weeks'")
+        elif dates and not length.calendar:
+            self.wrong(path, f"'{text}': every: counts in days, weeks, months or years here")
+        else:
+            return length
+        return None
+
     def parsed(self, path: Path, parse: Callable[[str], T], text: Any) -> T | None:
         """What a parser of one-line texts makes of it; its ValueError is noted."""
         try:
