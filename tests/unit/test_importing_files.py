@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,13 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         Source(tmp_path / "none.csv", Format())
     with pytest.raises(StoreError, match="directory"):
         Source(tmp_path, Format())
+
+
+@pytest.mark.parametrize("name", ["pipe.csv", "pipe.jsonl"])
+def test_a_pipe_is_named_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=rf"{name}: not a regular file \(a pipe, a device\): write it to a file"):
+        Source(tmp_path / name, Format())
 
 
 def test_jsonl_has_the_columns_of_all_its_rows(write):

@@ -12,6 +12,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, TextIO
 
 from csflow.errors import StoreError, UsageError
@@ -87,7 +88,10 @@ class Source:
         self.json = path.suffix.lower() in JSON_ENDINGS
         self.again = False
         try:
-            self.size = path.stat().st_size
+            about = path.stat()
+            if not S_ISREG(about.st_mode) and not S_ISDIR(about.st_mode):  # it is read twice, and a pipe is read once
+                raise UsageError(f"{path}: not a regular file (a pipe, a device): write it to a file, and import that")
+            self.size = about.st_size
             self._check_lines()
             if not self.json and self._begins_with_marks():
                 self.form = Format()
