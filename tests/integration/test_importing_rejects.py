@@ -130,3 +130,50 @@ def test_a_zero_byte_is_refused_on_both_databases(desk):
     path = desk.folder / "customers.csv"
     path.write_bytes(b"id,name\nC1,A\0n\nC2,Bob\n")
     assert counts(desk.bring_file("customers", path)) == (2, 1, 0, 0, 1, 0)
+
+
+@pytest.mark.parametrize("rows", ["C1,Ann", ",Nobody"], ids=["none refused", "one refused"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_refused_rows_replace_no_file_that_an_import_did_not_write(desk, rows, dry_run):
+    notes, former, link = (desk.folder / name for name in ("notes.txt", "former.csv", "link.csv"))
+    notes.write_text("remember\n")
+    former.write_text("line,column,reason,id,customer\n2,id,no id,,C1\n")
+    link.symlink_to(notes)
+    before = notes.read_text(), former.read_text()
+    source = desk.folder / "some.csv"
+    source.write_text(f"id,name\n{rows}\n")
+    for target, why in (
+        (notes, "is there, and no import wrote it"), (former, "of other columns"), (link, "not a regular file"),
+        (Path("/dev/null"), "not a regular file"), (desk.folder, "not a regular file"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=why):
+            desk.bring_file("customers", source, rejects=target, dry_run=dry_run)
+    assert (notes.read_text(), former.read_text()) == before
+    assert desk.rows("customer", "key") == []
+
+
+def test_a_file_beside_the_source_is_removed_only_where_an_import_wrote_it(desk):
+    source = desk.folder / "some.csv"
+    beside = desk.folder / "some.csv.rejects.csv"
+    source.write_text("id,name\n,Nobody\n")
+    desk.bring_file("customers", source)
+    assert beside.is_file()
+    source.write_text("id,name\nC1,Ann\n")
+    desk.bring_file("customers", source)
+    assert not beside.exists()
+    beside.write_text("my own notes\n")
+    with pytest.raises(UsageError, match="no import wrote it"):
+        desk.bring_file("customers", source)
+    assert beside.read_text() == "my own notes\n"
+
+
+def test_a_file_of_refused_rows_that_somebody_named_is_replaced_by_others_and_never_removed(desk):
+    source, named = desk.folder / "some.csv", desk.folder / "refused.csv"
+    source.write_text("id,name\n,Nobody\n")
+    desk.bring_file("customers", source, rejects=named)
+    source.write_text("id,name\n,Somebody\n")
+    desk.bring_file("customers", source, rejects=named)
+    assert named.read_text().splitlines()[1].endswith(",,Somebody")
+    source.write_text("id,name\nC1,Ann\n")
+    desk.bring_file("customers", source, rejects=named)
+    assert named.read_text().splitlines()[1].endswith(",,Somebody")

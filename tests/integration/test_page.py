@@ -376,6 +376,17 @@ def test_no_folder_is_made_for_a_page(busy, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_a_page_replaces_a_page_and_nothing_else(busy, tmp_path):
+    page, other = tmp_path / "page.html", tmp_path / "csflow.yaml"
+    other.write_text("csflow: 1\n", "utf-8")
+    page.write_text("", "utf-8")
+    for _ in range(2):
+        assert write_page(page, busy.store, busy.definition, at("2026-02-05")) == []
+    with pytest.raises(UsageError, match=r"csflow\.yaml is there, and is no page: name another file"):
+        write_page(other, busy.store, busy.definition, at("2026-02-05"))
+    assert other.read_text("utf-8") == "csflow: 1\n"
+
+
 def test_without_a_language_it_is_the_projects_first(busy, tmp_path):
     assert write_page(tmp_path / "page.html", busy.store, busy.definition, at("2026-02-05")) == []
     assert '<html lang="en">' in (tmp_path / "page.html").read_text("utf-8")

@@ -127,6 +127,10 @@ def test_a_folder_is_no_database(tmp_path):
     [
         ("mysql://localhost/x", "not with mysql://"),
         ("no address", "cannot be read"),
+        (
+            "postgresql://me:half@secret@127.0.0.1/x",
+            r"^the database.s address cannot be read: an @ in its password is written %40$",
+        ),
         ("postgresql://nobody@127.0.0.1:1/none", "the database none on 127.0.0.1"),
     ],
 )

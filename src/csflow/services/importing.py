@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from csflow.errors import StoreError, UsageError
 from csflow.services.importing_files import Source, read_format
 from csflow.services.importing_mapping import Mapping, compile_plan, find_mapping, plural
-from csflow.services.importing_rejects import write_rejects
+from csflow.services.importing_rejects import Target, write_rejects
 from csflow.services.importing_rows import Rows, numeric
 from csflow.store.erased import erased_contacts
 from csflow.store.importing import Counts, Staging, Terms, make_features, resolve
@@ -106,20 +106,29 @@ def import_file(
         raise UsageError(
             f"--complete closes {able}; a {mapping.kind.name} that a file no longer lists cannot be closed"
         )
-    target = rejects or (None if dry_run else path.with_name(f"{path.name}.rejects.csv"))
-    if target is not None and target.exists() and path.exists() and target.samefile(path):
-        raise UsageError(f"--rejects {target}: this is the file that is read: name another")
+    target = _target(path, name, rejects, dry_run=dry_run)
     form = read_format(mapping.options, f"imports.{mapping.name}")
     source = Source(path, form)
     try:
         if complete and source.again:
             raise UsageError(f"--complete: {path} lists refused rows, not all there are")
+        if target is not None:
+            target.refuse_foreign(source.columns)
         rows = Rows(compile_plan(mapping, definition, source.columns, str(path)), definition, source.columns)
         work = _Work(definition, rows, source, target, progress or _silent)
         with store.connected() as connection:
             return work.run(connection, as_of, dry_run=dry_run, complete=complete, recorded=recorded)
     finally:
         source.close()
+
+
+def _target(path: Path, name: str, rejects: Path | None, *, dry_run: bool) -> Target | None:
+    """Where the rows of a file go that are refused; UsageError where that is the file itself."""
+    if rejects is None:
+        return None if dry_run else Target(path.with_name(f"{path.name}.rejects.csv"), own=True)
+    if rejects.exists() and path.exists() and rejects.samefile(path):
+        raise UsageError(f"--rejects {rejects}: this is the file that is read: name another")
+    return Target(rejects, own=rejects.name == f"{name}.rejects.csv")  # so called where a plugin reads the rows
 
 
 def files_of(definition: Definition, folder: Path) -> list[tuple[str, Path]]:
@@ -175,7 +184,7 @@ class _Work:
     """One import under way."""
 
     def __init__(
-        self, definition: Definition, rows: Rows, source: Source, target: Path | None, progress: Progress
+        self, definition: Definition, rows: Rows, source: Source, target: Target | None, progress: Progress
     ) -> None:
         self.definition = definition
         self.target = target
@@ -272,7 +281,7 @@ class _Work:
     def _summary(self, staging: Staging, counts: Counts, *, dry_run: bool, note: str | None) -> Summary:
         rejected = write_rejects(staging.rejects(), self.source, self.target)
         counts.rejected, counts.reasons, self.unwritten = rejected.number, rejected.reasons, rejected.unwritten
-        written = rejected.number and self.target is not None and self.unwritten is None
+        written = rejected.number and self.unwritten is None
         return Summary(
             self.mapping.name,
             self.mapping.kind.name,
@@ -288,7 +297,7 @@ class _Work:
             reasons=counts.reasons,
             suspicions=counts.suspicions,
             suspicious_lines={reason: staging.suspicious(reason, LINES) for reason in counts.suspicions},
-            rejects=str(self.target) if written else None,
+            rejects=str(self.target.path) if written and self.target is not None else None,
             note=note,
             dry_run=dry_run,
         )

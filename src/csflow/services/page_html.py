@@ -53,6 +53,7 @@ body{font-size:9.5pt}nav{display:none}h2,h3,caption{break-after:avoid}tr,.cards 
 a{color:inherit;text-decoration:none}summary{list-style:none}summary::-webkit-details-marker{display:none}
 .bar{print-color-adjust:exact;-webkit-print-color-adjust:exact}@page{margin:14mm}}
 """
+DOCTYPE = b"<!doctype html>"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -73,11 +74,13 @@ def write_page(
 ) -> list[str]:
     """Write the page; returns a line for each section that could not be made.
 
-    UsageError where the file's folder is not there, StoreError where the file cannot be written.
+    UsageError where the file's folder is not there or the file is something else than a page, StoreError where the file cannot be written.
     Without ``language`` the project's first one that the page's own words are there in.
     """
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}: make it first, or name another file")
+    if not _may_be_replaced(file):
+        raise UsageError(f"{file} is there, and is no page: name another file")
     spoken = language or next((one for one in definition.languages if one in LANGUAGES), LANGUAGES[0])
     page = page_of(store, definition, now, language=spoken, sections=sections, note=note)
     try:
@@ -85,6 +88,18 @@ def write_page(
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}") from None
     return [f"section {name}: {why}" for name, why in page.sections if isinstance(why, str)]
+
+
+def _may_be_replaced(file: Path) -> bool:
+    """Whether nothing is lost: no file is there, or an empty one, or a page; a pipe or terminal takes anything."""
+    try:
+        if not file.is_file():
+            return True
+        with file.open("rb") as there:
+            begin = there.read(len(DOCTYPE))
+    except OSError:  # told when it is written
+        return True
+    return not begin or begin.lower() == DOCTYPE
 
 
 def _figure(value: Any) -> str:
@@ -105,7 +120,7 @@ class _Writer:
         passed = f"{escape(say['passed'])} {escape(page.last_pass)}" if page.last_pass else escape(say["never"])
         note = f'<p class="note">{escape(page.note)}</p>' if page.note else ""
         return (
-            f'<!DOCTYPE html>\n<html lang="{escape(self.language)}"><head><meta charset="utf-8">'
+            f'{DOCTYPE.decode()}\n<html lang="{escape(self.language)}"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"

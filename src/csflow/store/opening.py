@@ -219,6 +219,8 @@ def address_of(url: str | None, project: Path | None) -> URL:
         raise StoreError(
             "the database's address cannot be read: write sqlite:///FILE or postgresql://USER@HOST/NAME"
         ) from None
+    if "@" in (address.host or ""):  # half of a password: nothing of it is told
+        raise StoreError("the database's address cannot be read: an @ in its password is written %40")
     if address.drivername in {"postgresql", "postgres"}:
         return address.set(drivername="postgresql+psycopg")
     return address
