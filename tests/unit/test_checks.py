@@ -458,6 +458,41 @@ def test_fields_may_be_filled_by_an_import(told: Told) -> None:
     assert told({"x.yaml": about, "f.yaml": flow()}) == []
 
 
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("with: {delimeter: ';'}", "1:38: unknown key 'delimeter': did you mean 'delimiter'?"),
+        ("with: {sheet: 2}", "1:38: unknown key 'sheet': there are path, encoding, delimiter, quote"),
+        ("with: {delimiter: ';;'}", "1:50: ';;': a delimiter is one character (or tab)"),
+        ("with: {quote: '##'}", "1:46: '##': a quote is one character"),
+        ("with: {delimiter: '\"'}", "1:50: delimiter and quote are the same character"),
+        ("with: {encoding: utf9}", "1:48: there is no encoding 'utf9': write utf-8, gb18030, cp1252 …"),
+        ("uses: csflow/cvs", "1:37: nothing reads 'csflow/cvs': did you mean 'csflow/csv'?"),
+        ("columns: {id: =x +}", "1:45: 'x +' cannot be read: write columns, numbers, 'text', + - * / and brackets"),
+        ("columns: {id: {column: =f(x)}}", "1:54: no f(…) with 1 value: there are default(x, y), days_between(a, b)"),
+        ("columns: {}", "1:31: 'id' is missing: without, no row can come in"),
+        ("columns: {id: a, signed_on: {format: dd.mm.yyyy}}", "1:68: 'dd.mm.yyyy' is not a format of dates: write it"),
+        ("columns: {id: a, signed_on: {format: '%Q'}}", "1:69: '%Q' is not a format of dates: write it like"),
+        ("columns: {id: a, signed_on: {format: '%d.%d.%Y'}}", "1:69: '%d.%d.%Y' is not a format of dates"),
+        ("columns: {id: a, signed_on: {format: '%d.%m.'}}", "1:69: '%d.%m.' does not say where the year stands"),
+    ],
+)
+def test_what_no_file_could_be_read_by_is_told_with_the_mapping(told: Told, mapping: str, message: str) -> None:
+    assert [line[: len(message)] for line in told(f"imports: {{a: {{into: customer, {mapping}}}}}")] == [message]
+
+
+def test_settings_formats_and_formulas_that_can_be_used_are_taken(told: Told) -> None:
+    told_of = 'with: {path: a/*.csv, encoding: gb18030, delimiter: tab, quote: "\'"}'
+    columns = "columns: {id: \"=column('No 1') + '-' + y\", name: a, signed_on: {format: '%m/%y'}}"
+    assert told(f"imports: {{a: {{into: customer, uses: csflow/jsonl, {told_of}, {columns}}}}}") == []
+
+
+def test_a_reader_that_nobody_provides_is_a_warning_and_its_settings_are_its_own(told: Told) -> None:
+    text = "imports: {a: {into: customer, uses: foo/bar, with: {shop: 7}}}"
+    assert told(text) == []
+    assert told(text, warnings=True) == ["1:37: nothing provides 'foo/bar', so nothing is imported by it"]
+
+
 @pytest.mark.parametrize("span", ["25:00-08:00", "24:00-08:00", "21:00-24:01", "21:00-8:60"])
 def test_a_quiet_time_of_no_clock_is_refused_at_its_place(told: Told, span: str) -> None:
     project = f'csflow: 1\nname: p\nzone: UTC\nquiet: {{daily: "{span}"}}\n'

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.building_effects import SUBJECT_KINDS, check_trigger
+from csflow.flow.checks_reading import check_reading
 from csflow.flow.names import RETENTION, nearest
 from csflow.flow.sites import Path, Site, Tree, listed, section
 from csflow.flow.types import WORDS, Type
@@ -154,7 +155,8 @@ def _check_import(site: Site, path: Path, content: Tree) -> None:
     for share in ("at_least", "max_missing"):
         if content.get(share) is not None:
             site.parsed((*path, share), parse_share, content[share])
-    if into in site.importables:
+    check_reading(site, path, content)
+    if into in site.importables and content.get("columns") is not None:
         _check_columns(site, (*path, "columns"), into, columns)
     fields = site.names.fields.get(into, {})
     for name, column in columns.items():
@@ -175,7 +177,7 @@ def _check_columns(site: Site, path: Path, into: str, columns: Tree) -> None:
         if name not in known:
             site.wrong((*path, name), f"{into} has no '{name}'{nearest(name, known)}", on_key=True)
     for group in info.needs:
-        if columns and not set(group) & set(columns):
+        if not set(group) & set(columns):
             site.wrong(path, f"{' or '.join(map(repr, group))} is missing: without, no row can come in", on_key=True)
 
 

@@ -16,6 +16,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, TextIO
 
 from csflow.errors import StoreError, UsageError
+from csflow.flow.checks_reading import character, setting_mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,15 +64,10 @@ class Format:
 
 def read_format(options: dict[str, Any], where: str) -> Format:
     """The `with:` of a mapping. UsageError for a delimiter of several characters or an unknown encoding."""
-    delimiter = {"tab": "\t", "\\t": "\t"}.get(str(options.get("delimiter", ",")), str(options.get("delimiter", ",")))
-    quote = str(options.get("quote", '"'))
-    if len(delimiter) != 1 or len(quote) != 1 or delimiter in "\r\n":
-        raise UsageError(f"{where}: delimiter and quote are one character each (or tab)")
+    for _, message in setting_mistakes(options):
+        raise UsageError(f"{where}: {message}")
+    delimiter, quote = character(options.get("delimiter", ",")), character(options.get("quote", '"'))
     encoding = str(options.get("encoding", "utf-8"))
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise UsageError(f"{where}: there is no encoding '{encoding}': write utf-8, gb18030, cp1252 …") from None
     return Format(encoding, delimiter, quote)
 
 

@@ -9,8 +9,8 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from csflow.errors import UsageError
+from csflow.flow.formulas import compile_formula
 from csflow.flow.types import BOOLEAN, DATE, NUMBER, TEXT, TIME, Type
-from csflow.services.importing_formulas import compile_formula
 from csflow.services.importing_values import Reading, Remembering, converter, currency_code, key, money
 from csflow.store.importing_kinds import KINDS, Kind
 from csflow.values import Zone

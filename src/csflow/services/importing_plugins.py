@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from csflow.errors import PluginError, UsageError
+from csflow.flow.checks_reading import FILES
 from csflow.flow.definition import Definition
 from csflow.hookspecs import attempt
 from csflow.services.importing import Summary, import_file
 from csflow.store.opening import Store
 from csflow.values import Instant
 
-FILES = ("csflow/csv", "csflow/jsonl")  # what csflow reads itself
 HOOK = "csflow_importers"
 
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csflow.services.importing_formulas import compile_formula
+from csflow.flow.formulas import compile_formula
 
 KNOWN = ("price", "seats", "first", "last", "With Blanks", "from", "begin", "end")
 

@@ -26,8 +26,8 @@ class Formula:
     compute: Callable[..., str]
 
 
-def compile_formula(text: str, known: tuple[str, ...]) -> Formula:
-    """Read a formula (without its `=`) over the columns ``known``.
+def compile_formula(text: str, known: tuple[str, ...] | None) -> Formula:
+    """Read a formula (without its `=`) over the columns ``known``; None: any column, of a file that is not there yet.
 
     It may hold names of columns (``column('With Blanks')`` for others), numbers, quoted text, ``+ - * /``, brackets,
     ``default(x, y)`` and ``days_between(a, b)``. ``+`` joins when a side is no number. An empty cell makes
@@ -45,7 +45,7 @@ def compile_formula(text: str, known: tuple[str, ...]) -> Formula:
 
 
 def _compile(
-    tree: ast.AST, known: tuple[str, ...], columns: dict[str, int], depth: int
+    tree: ast.AST, known: tuple[str, ...] | None, columns: dict[str, int], depth: int
 ) -> Callable[[tuple[str, ...]], Cell]:
     if depth > DEEPEST:
         raise ValueError(f"a formula is nested at most {DEEPEST} deep")
@@ -73,7 +73,7 @@ def _compile(
 
 
 def _call(
-    name: str, arguments: list[ast.expr], known: tuple[str, ...], columns: dict[str, int], depth: int
+    name: str, arguments: list[ast.expr], known: tuple[str, ...] | None, columns: dict[str, int], depth: int
 ) -> Callable[[tuple[str, ...]], Cell]:
     if name == "column" and len(arguments) == 1 and isinstance(arguments[0], ast.Constant):
         return _column(str(arguments[0].value), known, columns)
@@ -85,8 +85,8 @@ def _call(
     return lambda cells: work(first(cells), second(cells))
 
 
-def _column(name: str, known: tuple[str, ...], columns: dict[str, int]) -> Callable[[tuple[str, ...]], Cell]:
-    if name not in known:
+def _column(name: str, known: tuple[str, ...] | None, columns: dict[str, int]) -> Callable[[tuple[str, ...]], Cell]:
+    if known is not None and name not in known:
         raise ValueError(f"the file has no column '{name}'")
     place = columns.setdefault(name, len(columns))
     return lambda cells: cells[place].strip() or None
