@@ -322,6 +322,18 @@ class Zone:
         on, rest, fold = self._wall(instant)
         return self._unwall(add(on, length, times=times), rest, fold)
 
+    def newest(self, first: Instant, length: Length, now: Instant) -> tuple[Instant, int]:
+        """Of ``first`` and what comes every ``length`` after it, each counted from the one before: the newest that
+        lies before ``now``, and how many came before that one. ``first`` itself where nothing else does.
+        """
+        if length.clock:
+            passed = max((now - 1 - first) // length.microseconds, 0)
+            return first + passed * length.microseconds, passed
+        found, passed = first, 0
+        while (then := self.add(found, length)) < now:
+            found, passed = then, passed + 1
+        return found, passed
+
     def latest_start(self, length: Length, now: Instant) -> Instant:
         """The latest instant i with ``add(i, length) <= now``; months and years count by days, to the day's end."""
         return self._latest(length, now, times=1)

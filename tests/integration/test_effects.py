@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import pytest
 from hand import Hand
 from sqlalchemy import select
@@ -9,7 +12,9 @@ from sqlalchemy import select
 from csflow.services import moving
 from csflow.services.customers import Said, set_customer
 from csflow.store import tables as t
+from csflow.values import DAY_US
 
+SECOND = 1_000_000
 PROJECT = """
 csflow: 1
 name: p
@@ -183,9 +188,37 @@ def test_what_happens_every_week_happens_at_once_and_each_week_until_the_case_le
     assert len(messages(desk)) == 3
 
 
-def test_weeks_that_no_pass_saw_are_made_up_for_in_one(desk):
-    desk.advance(21)
-    assert len(messages(desk)) == 4  # at once, and after 7, 14 and 21 days
+def test_of_the_weeks_that_no_pass_saw_only_the_newest_is_told(desk):
+    first = messages(desk)[0][1]
+    desk.advance(24)
+    assert [round((at - first) / DAY_US) for _, at in messages(desk)] == [0, 21]  # none for days 7 and 14
+    for day, number in ((24, 2), (27, 2), (28, 3), (28, 3)):  # then it goes on as if nothing had been missed
+        desk.advance(day)
+        assert len(messages(desk)) == number, day
+    assert round((messages(desk)[-1][1] - first) / DAY_US) == 28
+
+
+def plain(first, passes):
+    """When a weekly effect that began at `first` happens, one pass after the other, without any cleverness."""
+    zone = ZoneInfo("Europe/Berlin")
+    coming, number = datetime.fromtimestamp(first // SECOND, zone) + timedelta(weeks=1), 1  # by the clock on the wall
+    told = [first]
+    for now in passes:
+        newest = None
+        while coming.timestamp() * SECOND < now:
+            newest = round(coming.timestamp() * SECOND)
+            coming, number = coming + timedelta(weeks=1), number + 1
+        told += [newest] if newest is not None else []
+    return told, (round(coming.timestamp() * SECOND), number)
+
+
+@pytest.mark.parametrize("nights", [(6, 8, 30), (7, 7, 14), (21, 22, 27, 28), (1, 2, 50, 50, 51), (400,)])
+def test_whatever_nights_are_missed_the_effect_happens_as_one_by_one(desk, nights):
+    first = messages(desk)[0][1]
+    told, coming = plain(first, [desk.advance(day).as_of for day in nights])
+    assert [at for _, at in messages(desk)] == told
+    timers = [(row.at, row.occurrence) for row in desk.rows(select(t.timer).where(t.timer.c.fired.is_(None)))]
+    assert timers == [coming]
 
 
 def test_a_customer_whose_case_cannot_be_written_holds_up_nobody_else_and_is_named(desk, monkeypatch):

@@ -224,3 +224,41 @@ def test_bounds_far_away_are_instants_and_no_errors() -> None:
     long_ago = utc("2026-01-01T01:00") - 1_000_000 * DAY_US
     assert BERLIN.latest_start(Length(1_000_000, "days"), utc("2026-01-01")) == long_ago
     assert BERLIN.text(long_ago).endswith(" 01:00")
+
+
+def one_by_one(zone: Zone, first: int, length: Length, now: int) -> tuple[int, int]:
+    passed = 0
+    while zone.add(first, length) < now:
+        first, passed = zone.add(first, length), passed + 1
+    return first, passed
+
+
+@pytest.mark.parametrize(
+    ("length", "now", "newest"),
+    [
+        (Length(1, "days"), "2026-01-31 11:00:01", ("2026-01-31 11:00:00", 0)),
+        (Length(1, "days"), "2026-02-01 11:00:00", ("2026-01-31 11:00:00", 0)),  # not yet: now is not past
+        (Length(1, "days"), "2026-02-01 11:00:01", ("2026-02-01 11:00:00", 1)),
+        (Length(1, "weeks"), "2026-04-20 00:00:00", ("2026-04-18 10:00:00", 11)),  # by the clock on the wall
+        (Length(1, "months"), "2026-04-01 00:00:00", ("2026-03-28 11:00:00", 2)),  # each from the one before
+        (Length(12, "hours"), "2026-04-20 10:00:00", ("2026-04-19 23:00:00", 157)),
+        (Length(1.5, "hours"), "2026-01-31 00:00:00", ("2026-01-31 11:00:00", 0)),  # the first is still to come
+    ],
+)
+def test_the_newest_of_a_series_and_how_many_came_before_it(length: Length, now: str, newest: tuple[str, int]) -> None:
+    first = utc("2026-01-31 11:00:00")
+    assert BERLIN.newest(first, length, utc(now)) == (utc(newest[0]), newest[1])
+
+
+@given(
+    zones,
+    st.integers(utc("2025-01-01"), utc("2027-01-01")),
+    st.integers(0, 400 * DAY_US),
+    st.integers(1, 90),
+    st.sampled_from(["hours", "days", "weeks", "months"]),
+)
+def test_the_newest_of_a_series_is_found_as_one_by_one(
+    zone: Zone, first: int, later: int, every: int, unit: str
+) -> None:
+    length = Length(every, unit)
+    assert zone.newest(first, length, first + later) == one_by_one(zone, first, length, first + later)

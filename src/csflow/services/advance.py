@@ -486,15 +486,14 @@ class _Application:
         work.pending["rung"].append({"own_timer": hit.row.timer, "rung_at": work.view.now})
         if effect is None:
             return
-        from_seq = work.log(row, "timer", hit.row.at, place=hit.row.place)
-        work.effects.append(Due(row, effect, hit.row.at, from_seq, hit.row.occurrence))
-        if effect.every is not None:
-            work.pending["timer"].append(
-                {
-                    "case": row.id, "place": hit.row.place, "deadline": None, "run": row.stay,
-                    "occurrence": hit.row.occurrence + 1, "at": work.view.zone.add(hit.row.at, effect.every),
-                }
-            )  # fmt: skip
+        at, occurrence = hit.row.at, hit.row.occurrence
+        if effect.every is not None:  # a pass that comes late does it once, for the newest time that it missed
+            zone = work.view.zone
+            at, missed = zone.newest(at, effect.every, work.view.now)
+            occurrence += missed
+            moving.repeat(work, row, hit.row.place, zone.add(at, effect.every), occurrence + 1)
+        from_seq = work.log(row, "timer", at, place=hit.row.place)
+        work.effects.append(Due(row, effect, at, from_seq, occurrence))
 
     def _move(self, hit: Hit, row: CaseRow) -> None:
         work, way = self.work, hit.rule

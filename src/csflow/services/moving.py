@@ -91,7 +91,7 @@ def move(
     if row.stay != 0 and not stage.stops:
         deadlines.start_stage(work, row, at)
     happen(work, row, (*transition.do, *stage.do), at, seq)
-    _repeat(work, row, stage.do, at)
+    _repeats(work, row, stage.do, at)
 
 
 def destination(row: CaseRow, transition: Transition) -> str:
@@ -122,15 +122,16 @@ def _stays(work: Work, row: CaseRow, source: str, target: str) -> None:
                 del work.reached[row.id][key]
 
 
-def _repeat(work: Work, row: CaseRow, effects: Iterable[Effect], at: Instant) -> None:
+def _repeats(work: Work, row: CaseRow, effects: Iterable[Effect], at: Instant) -> None:
     for effect in effects:
         if effect.every is not None:
-            work.pending["timer"].append(
-                {
-                    "case": row.id, "place": f"|{effect.place}", "deadline": None, "run": row.stay, "occurrence": 1,
-                    "at": work.view.zone.add(at, effect.every),
-                }
-            )  # fmt: skip
+            repeat(work, row, f"|{effect.place}", work.view.zone.add(at, effect.every), 1)
+
+
+def repeat(work: Work, row: CaseRow, place: str, at: Instant, occurrence: int) -> None:
+    """Let the effect of that place happen again at ``at``, if the case is in its stage still."""
+    timer = {"case": row.id, "place": place, "deadline": None, "run": row.stay, "occurrence": occurrence, "at": at}
+    work.pending["timer"].append(timer)
 
 
 def open_cases(work: Work, wanted: list[dict[str, Any]]) -> list[CaseRow]:
@@ -243,7 +244,7 @@ def _insert(work: Work, rows: list[CaseRow], wanted: list[dict[str, Any]]) -> No
         deadlines.start_stage(work, row, at)
         stage = flow.stages[row.stage]
         happen(work, row, (*flow.do, *stage.do), at, seq)
-        _repeat(work, row, stage.do, at)
+        _repeats(work, row, stage.do, at)
     settle(work, rows)
 
 
