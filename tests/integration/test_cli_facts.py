@@ -117,7 +117,7 @@ def test_a_data_file_of_a_folder_that_nothing_claims_is_named_with_what_could_be
     (folder / "more").mkdir(parents=True)
     (folder / "customers.csv").write_text("id,name\n1,Ann\n")
     for name in ("contrats.csv", "Usage.jsonl", "zzzz.csv", "read.me", "customers.csv.rejects.csv", ".hidden.csv"):
-        (folder / name).write_text("x\n")
+        (folder / name).write_text("line,column,reason,id\n" if name.endswith(".rejects.csv") else "x\n")
     assert csflow("import", "data").stdout.splitlines() == [
         "customers.csv → customer: 1 read, 1 new, 0 changed, 0 unchanged, 0 rejected, 0 suspicious",
         "Usage.jsonl: not imported (did you mean usage.jsonl?)",

@@ -77,6 +77,11 @@ CLOSES_BELOW = """
     for found in [o for o in gc.get_objects() if isinstance(o, Connection) and not o.closed]:
         found.connection.dbapi_connection.close()
     return {id: 1.0 for id in batch.subjects}"""
+CLOSES_ALL = CLOSES.replace("    return", """
+    for found in [o for o in gc.get_objects() if type(o).__module__ in ('sqlite3', 'psycopg')]:
+        if type(found).__name__ == 'Connection':
+            found.close()
+    return""")
 
 
 BAD_METRIC = "  shop.bad: {type: number, uses: bad/number, with: {list: [1, 2], window: 30 days}}\n"
@@ -121,7 +126,7 @@ def test_a_metric_that_misbehaves_is_named_and_unknown_and_the_pass_goes_on(csfl
     assert shop.values("shop.bad") == {}
 
 
-@pytest.mark.parametrize("body", [CLOSES, CLOSES_BELOW], ids=["connection", "driver"])
+@pytest.mark.parametrize("body", [CLOSES, CLOSES_BELOW, CLOSES_ALL], ids=["connection", "driver", "all"])
 def test_a_plugin_that_closes_the_connection_harms_only_itself(csflow_project, database, body):
     shop = shop_with(csflow_project, database, BAD.format(body=body))
     ran = shop.run()

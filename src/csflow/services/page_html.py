@@ -74,7 +74,8 @@ def write_page(
 ) -> list[str]:
     """Write the page; returns a line for each section that could not be made.
 
-    UsageError where the file's folder is not there or the file is something else than a page, StoreError where the file cannot be written.
+    UsageError where the file's folder is not there or the file is something else than a page, StoreError where the
+    file cannot be written.
     Without ``language`` the project's first one that the page's own words are there in.
     """
     if not file.parent.is_dir():

@@ -238,7 +238,8 @@ def engine_of(address: URL) -> Engine:
         event.listen(engine, "handle_error", _keep_statement)
         return engine
     _check_file(address)
-    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+    # A ping costs microseconds; a plugin that closes every connection it finds costs nobody else's result.
+    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS}, pool_pre_ping=True)
     event.listen(engine, "handle_error", _keep_statement)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
