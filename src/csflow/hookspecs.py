@@ -210,11 +210,15 @@ class Notifier:
     fail again and again, only what goes there too is held back. It is kept nowhere and told nobody.
 
     ``check`` raises ValueError, which says why, for an address that no message could go to: `validate` warns of it.
+
+    ``ready`` raises NotReady where a secret or setting is missing that every message needs. It is asked before
+    ``open``, and by a dry run, which opens nothing: so it connects to nobody.
     """
 
     open: Callable[[], AbstractContextManager[Send]]
     receiver: Callable[[Message], str] | None = None
     check: Callable[[str], None] | None = None
+    ready: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -422,6 +422,8 @@ def _refused(notifier: Notifier | Callable[[Message], None], one: Message, kind:
 @contextmanager
 def _opened(notifier: Notifier | Callable[[Message], None]) -> Iterator[Callable[[Message], None]]:
     if isinstance(notifier, Notifier):
+        if notifier.ready is not None:
+            notifier.ready()
         with notifier.open() as send:
             yield send
     else:

@@ -9,7 +9,7 @@ import pytest
 from post_office import RetryLater
 
 from csflow.flow.loader import Surroundings, load
-from csflow.hookspecs import Notifier
+from csflow.hookspecs import Notifier, NotReady
 from csflow.services import deliver as module
 from csflow.services.deliver_tries import GIVE_UP, TRIES
 from csflow.services.outbox import Filter, list_outbox
@@ -29,6 +29,24 @@ def test_a_notifier_that_misbehaves_is_named_and_the_others_go_on(office, error)
     assert (done.sent, done.again) == (1, 1)
     assert (done.failed[0]["via"], type(error).__name__ in done.failed[0]["error"]) == ("mail", True)
     assert [(one.plugin, one.hook, one.name) for one in done.plugins] == [("test", "csflow_notifiers", "mail")]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_way_that_is_not_ready_is_not_opened_and_says_so_in_a_dry_run_too(office, dry_run):
+    office.customers(2)
+    office.say("mail", "C-1")
+    office.say("mail", "C-2")
+
+    def opened():
+        raise AssertionError("it was opened")
+
+    def ready():
+        raise NotReady("MAIL is not set")
+
+    done = office.deliver(mail=Notifier(opened, ready=ready), dry_run=dry_run)
+    assert (done.sent, done.again, done.plugins) == (0, 2, [])
+    assert {entry["error"] for entry in done.failed} == {"MAIL is not set"}
+    assert [row.tries for row in office.outbox()] == [0, 0]
 
 
 def test_a_notifier_that_cannot_be_opened_or_closed_is_tried_again_with_all_that_it_took(office):

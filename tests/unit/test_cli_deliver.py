@@ -175,6 +175,17 @@ def test_a_dry_run_and_a_limit(project: Path) -> None:
     assert csflow("--project", project, "deliver", "--limit", "1").stdout.splitlines()[0] == "deliver: 1 message sent"
 
 
+def test_a_dry_run_tells_of_a_secret_that_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_webhook(project, monkeypatch)
+    run(project, "--no-deliver")
+    assert csflow("--project", project, "deliver", "--dry-run").exit_code == 0
+    monkeypatch.delenv("CSFLOW_WEBHOOK_SECRET")
+    dry, wet = (csflow("--project", project, "deliver", *words) for words in (["--dry-run"], []))
+    assert (dry.exit_code, wet.exit_code) == (1, 1)
+    for done in (dry, wet):
+        assert "CSFLOW_WEBHOOK_SECRET is not set: webhooks are signed" in done.stdout
+
+
 def test_a_role_that_nobody_has_is_told_in_one_line(project: Path) -> None:
     (project / "care.yaml").write_text(FLOW.replace("{notify: csm}]", "{notify: ghost}]"), "utf-8")
     done = run(project)

@@ -15,7 +15,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from csflow.builtin import mail
-from csflow.hookspecs import Message, Recipient, RetryLater, Undeliverable
+from csflow.hookspecs import Message, NotReady, Recipient, RetryLater, Undeliverable
 
 TLS = Path(__file__).parent / "tls"
 PASSWORD = "p@ss wörd"  # noqa: S105
@@ -241,6 +241,32 @@ def test_a_title_and_a_name_of_several_lines_add_no_header(box, plain):
     send(message(title="a\r\nBcc: all@example.com", name="x\nCc: y@example.com"))
     letter = read(box.mails[0])
     assert (letter["Bcc"], letter["Cc"], box.to) == (None, None, ["li@example.com"])
+
+
+def test_the_sender_may_have_a_name(box, plain, monkeypatch):
+    for said, name in (("Shop <cs@shop.example>", "Shop"), ('"Läden, Ost" <cs@shop.example>', "Läden, Ost")):
+        monkeypatch.setenv(mail.SENDER, said)
+        send(message())
+        letter = read(box.mails[-1])
+        (writer,) = letter["From"].addresses
+        assert (writer.display_name, writer.addr_spec) == (name, "cs@shop.example")
+        assert letter["Message-ID"] == "<ab12@shop.example>"
+    for wrong in ("Shop <cs>", "Shop", "a@b.example, c@d.example", "<a@b.example> <c@d.example>"):
+        monkeypatch.setenv(mail.SENDER, wrong)
+        with pytest.raises(RetryLater, match=f"^{mail.SENDER} is not a mail address: cs@example.com or Shop <cs@"):
+            send(message())
+
+
+def test_a_missing_setting_is_known_before_anything_is_opened(monkeypatch):
+    monkeypatch.setenv(mail.URL, "smtp://127.0.0.1:1")
+    monkeypatch.setenv(mail.SENDER, "cs@example.com")
+    mail.ready()
+    monkeypatch.delenv(mail.URL)
+    with pytest.raises(NotReady, match=f"^{mail.URL} is not set"):
+        mail.ready()
+    monkeypatch.delenv(mail.SENDER)
+    with pytest.raises(NotReady, match=f"^{mail.SENDER} is not set"):
+        mail.ready()
 
 
 def test_a_dead_server_and_a_missing_setting_are_tried_later(box, monkeypatch):

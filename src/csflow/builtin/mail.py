@@ -1,7 +1,8 @@
 """The notifier `mail`: SMTP with TLS and a login, one connection for many messages.
 
 CSFLOW_SMTP_URL says where: ``smtps://USER:PASSWORD@HOST:465``, ``smtp+starttls://USER:PASSWORD@HOST:587`` or, without a
-login, ``smtp://HOST:25``. CSFLOW_MAIL_FROM says from whom. The message's id is its Message-ID, so a repeat is the same.
+login, ``smtp://HOST:25``. CSFLOW_MAIL_FROM says from whom: ``cs@example.com`` or ``Shop <cs@example.com>``.
+The message's id is its Message-ID, so a repeat is the same.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from csflow.hookspecs import Message, Notifier, NotReady, RetryLater, Send, Unde
 URL, SENDER = "CSFLOW_SMTP_URL", "CSFLOW_MAIL_FROM"
 SECONDS = 30.0  # for each answer of the server
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+_NAMED = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>\s*")
 _ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]]+@[^@\s<>,;:\"()\[\]]+")
 
 
@@ -33,13 +35,10 @@ class Post:
 
     def __init__(self) -> None:
         self._server: smtplib.SMTP | None = None
-        self._sender = os.environ.get(SENDER, "")
 
     def send(self, message: Message) -> None:
         """Send one message; returns when the server has accepted it."""
-        if not _ADDRESS.fullmatch(self._sender):
-            raise NotReady(f"{SENDER} is not set to a mail address")
-        letter = letter_of(message, self._sender)
+        letter = letter_of(message, sender())
         try:
             self._connected().send_message(letter)
         except smtplib.SMTPResponseException as error:
@@ -72,8 +71,26 @@ class Post:
         self._server = None
 
 
-def connect(url: str) -> smtplib.SMTP:
-    """A connection that is encrypted and logged in as the URL says. NotReady, without the URL, where it is wrong."""
+def sender() -> Address:
+    """From whom mails come. NotReady where the environment does not say it, or names no address."""
+    said = os.environ.get(SENDER, "").strip()
+    named = _NAMED.fullmatch(said)
+    address, name = (named["address"], named["name"].strip().strip('"')) if named else (said, "")
+    try:
+        return _addressed(address, name)
+    except ValueError:
+        wrong = "is not a mail address: cs@example.com or Shop <cs@example.com>" if said else "is not set"
+        raise NotReady(f"{SENDER} {wrong}") from None
+
+
+def ready() -> None:
+    """NotReady where it is not known from whom mails come, or by which server."""
+    sender()
+    _server_of(os.environ.get(URL, ""))
+
+
+def _server_of(url: str) -> tuple[SplitResult, int]:
+    """The parts of the mail server's address, and its port. NotReady, without the URL, where it is wrong."""
     try:
         parts = urlsplit(url)
         port = parts.port or PORTS[parts.scheme]
@@ -84,11 +101,18 @@ def connect(url: str) -> smtplib.SMTP:
         raise NotReady(f"{URL} {wrong}: smtps://USER:PASSWORD@HOST, smtp+starttls://… or smtp://HOST")
     if parts.username and parts.scheme == "smtp":
         raise NotReady(f"{URL}: a login is sent over smtps:// or smtp+starttls:// only")
+    return parts, port
+
+
+def connect(url: str) -> smtplib.SMTP:
+    """A connection that is encrypted and logged in as the URL says. NotReady, without the URL, where it is wrong."""
+    parts, port = _server_of(url)
+    host = str(parts.hostname)
     safe = ssl.create_default_context()
     if parts.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(parts.hostname, port, timeout=SECONDS, context=safe)
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=SECONDS, context=safe)
     else:
-        server = smtplib.SMTP(parts.hostname, port, timeout=SECONDS)
+        server = smtplib.SMTP(host, port, timeout=SECONDS)
     try:
         if parts.scheme == "smtp+starttls":
             server.starttls(context=safe)
@@ -112,19 +136,19 @@ def _login(server: smtplib.SMTP, user: str, password: str) -> None:
         raise smtplib.SMTPAuthenticationError(code, said)
 
 
-def letter_of(message: Message, sender: str) -> EmailMessage:
+def letter_of(message: Message, writer: Address) -> EmailMessage:
     """The message as a mail. Undeliverable where the recipient has no address that could be one."""
     to = message.recipient.address.get("mail", "").strip()
     if not to:
         raise Undeliverable("the recipient has no mail address")
     letter = EmailMessage()
-    letter["From"] = sender
+    letter["From"] = writer
     try:
         letter["To"] = _addressed(to, message.recipient.name or "")
     except ValueError as error:
         raise Undeliverable(str(error)) from error
     letter["Subject"] = " ".join(message.title.split()) or "csflow"
-    letter["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2]}>"
+    letter["Message-ID"] = f"<{message.id}@{writer.domain}>"
     letter["Date"] = format_datetime(datetime.fromisoformat(message.at))
     letter["Auto-Submitted"] = "auto-generated"
     letter["Content-Language"] = message.language
@@ -177,4 +201,4 @@ def _opened() -> Iterator[Send]:
 @hookimpl
 def csflow_notifiers() -> dict[str, Notifier]:
     """``mail``, to ``address: {mail: …}`` or a contact's mail."""
-    return {"mail": Notifier(_opened, check=check_address)}
+    return {"mail": Notifier(_opened, check=check_address, ready=ready)}

@@ -91,14 +91,8 @@ def is_allowed(address: str) -> bool:
 def post(message: Message) -> None:
     """Post one message; returns when the receiver answered 2xx."""
     parts = _address(message.recipient.address.get("webhook", ""))
-    secret = os.environ.get(SECRET)
-    if not secret:
-        raise NotReady(f"{SECRET} is not set: webhooks are signed")
     body, at = body_of(message), int(time.time())  # the time of the attempt, as the standard wants it
-    try:
-        signature = sign(secret, message.id, at, body)
-    except ValueError:
-        raise NotReady(f"{SECRET} is not base64 after whsec_") from None
+    signature = _signed(message.id, at, body)
     headers = {
         "Content-Type": "application/json; charset=utf-8", "User-Agent": "csflow", "webhook-id": message.id,
         "webhook-timestamp": str(at), "webhook-signature": signature, "Connection": "close",
@@ -107,6 +101,22 @@ def post(message: Message) -> None:
     connection = _Guarded(parts.hostname or "", parts.port or (443 if safe else 80), safe=safe)
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
     _exchange(connection, target, body, headers)
+
+
+def _signed(id_: str, at: int, body: bytes) -> str:
+    """The signature by the secret of the environment. NotReady where that is none."""
+    secret = os.environ.get(SECRET)
+    if not secret:
+        raise NotReady(f"{SECRET} is not set: webhooks are signed")
+    try:
+        return sign(secret, id_, at, body)
+    except ValueError:
+        raise NotReady(f"{SECRET} is not base64 after whsec_") from None
+
+
+def ready() -> None:
+    """NotReady where nothing could be signed."""
+    _signed("", 0, b"")
 
 
 def _address(url: str) -> SplitResult:
@@ -198,4 +208,4 @@ def _opened() -> Iterator[Send]:
 @hookimpl
 def csflow_notifiers() -> dict[str, Notifier]:
     """``webhook``, to ``address: {webhook: …}``."""
-    return {"webhook": Notifier(_opened, receiver_of, check_address)}
+    return {"webhook": Notifier(_opened, receiver_of, check_address, ready)}

@@ -340,14 +340,18 @@ class _Delivery:
         return unsure
 
     def _opened(self, way: str, first: Item) -> AbstractContextManager[Callable[[Any], None]]:
+        notifier: Any = None if isinstance(first.load, Call) else self._means.notifiers[way][1]
+        if isinstance(notifier, Notifier) and notifier.ready is not None:
+            try:
+                with redirect_stdout(sys.stderr):  # as in `_try`
+                    notifier.ready()
+            except NotReady as error:  # it holds for each message
+                return nullcontext(_refusing(error))
         if self._request.dry_run:
             return nullcontext(lambda _load: None)
         if isinstance(first.load, Call):
             return nullcontext(self._means.effects[first.load.name][1])
-        notifier = self._means.notifiers[way][1]
-        if isinstance(notifier, Notifier):
-            return notifier.open()
-        return nullcontext(notifier)
+        return notifier.open() if isinstance(notifier, Notifier) else nullcontext(notifier)
 
     def _try(self, send: Callable[[Any], None], item: Item) -> Exception | None:
         try:
@@ -476,6 +480,15 @@ class _Delivery:
         self._told.waiting = waiting
         if waiting:
             self._told.next_due = max(first or 0, self._told.quiet_until or 0, self._started)
+
+
+def _refusing(error: Exception) -> Callable[[Any], None]:
+    """What sends nothing, as a way is not ready."""
+
+    def refuse(_load: Any) -> None:
+        raise error
+
+    return refuse
 
 
 def _earlier(earlier: Any) -> Any:

@@ -96,12 +96,16 @@ def csflow_functions() -> dict[str, Function]:
 # A notifier: opened once for many messages; sending returns when the other side has confirmed.
 
 
+def journal_is_named() -> None:
+    """What every message needs: asked before the way is opened, and by `csflow deliver --dry-run`."""
+    if not os.environ.get(JOURNAL):
+        raise NotReady(f"{JOURNAL} is not set")
+
+
 @contextmanager
 def journal() -> Iterator[Send]:
     """Write messages to a file, a line each."""
-    path = Path(os.environ.get(JOURNAL, ""))
-    if not path.name:
-        raise NotReady(f"{JOURNAL} is not set")
+    path = Path(os.environ[JOURNAL])
 
     def send(message: Message) -> None:
         if message.recipient.address.get("journal") == "nowhere":
@@ -123,7 +127,7 @@ def write(path: Path, row: Mapping[str, Any]) -> None:
 @hookimpl
 def csflow_notifiers() -> dict[str, Notifier]:
     """``via: journal``."""
-    return {"journal": Notifier(journal)}
+    return {"journal": Notifier(journal, ready=journal_is_named)}
 
 
 # An effect: what `do: [{uses: example/greet, with: {…}}]` does, when `csflow deliver` comes to it.
