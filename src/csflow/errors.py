@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+# What stands in the names of variables whose values are nobody's business.
+SECRET_WORDS = ("SECRET", "TOK", "PASS", "KEY", "URL", "HOOK", "CRED", "AUTH", "PRIVATE", "SIGN")
 
 
 class CsflowError(Exception):
@@ -77,3 +81,21 @@ class RefusedError(CsflowError):
     """A trigger, move or task that the flow does not allow now; ``reason`` says which rule said no."""
 
     exit_code = 2
+
+
+def without_secrets(text: str, environment: Mapping[str, str]) -> str:
+    """The text without a value of the environment that is nobody's business: ``$NAME`` stands in its place.
+
+    Which those are follows from their names; a value of fewer than five characters is taken for none.
+    """
+    hidden: dict[str, str] = {}
+    for name, value in environment.items():
+        if len(value) < 5 or not any(word in name.upper() for word in SECRET_WORDS):
+            continue
+        hidden[value] = f"${name}"
+        login, at, _ = value.partition("://")[2].rpartition("@")
+        if at:
+            hidden |= {part: f"${name}" for part in (login, login.partition(":")[2]) if len(part) > 2}
+    for value in sorted(hidden, key=len, reverse=True):  # the longest first: one may be part of another
+        text = text.replace(value, hidden[value])
+    return text

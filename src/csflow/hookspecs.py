@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
+from csflow.errors import without_secrets
+from csflow.values import latest_start, parse_length
+
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
@@ -40,9 +43,9 @@ class Failure:
 
 
 def in_one_line(error: BaseException) -> str:
-    """An exception as one line: its kind and what it says."""
+    """An exception as one line: its kind and what it says, without the secrets of the environment."""
     try:
-        said = " ".join(str(error).split())[:300]
+        said = without_secrets(" ".join(str(error).split()), os.environ)[:300]
     except Exception:  # noqa: BLE001  # even that is a plugin's own code
         said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
@@ -103,6 +106,13 @@ class Batch:
     today: int
     usage: Mapping[str, tuple[Usage, ...]] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def days(self) -> int:
+        """How many days the metric's ``window:`` has, today the last, in whatever unit it is written."""
+        if "window" not in self.options:
+            raise ValueError("there is no window: under `with:`")
+        return self.today - latest_start(parse_length(str(self.options["window"])), self.today)
 
 
 @dataclass(frozen=True, slots=True)

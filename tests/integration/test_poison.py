@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
+
+from csflow.store import tables as t
 
 FACTS = """
 fields: {customer: {beds: number}}
@@ -132,6 +135,20 @@ def test_a_plugin_that_closes_the_connection_harms_only_itself(csflow_project, d
     ran = shop.run()
     assert [one["plugin"] for one in ran.measured.failed] == ["bad.py"]
     assert others(shop) == EXPECTED
+
+
+def test_a_secret_in_what_a_plugin_raises_stands_nowhere(csflow_project, database, monkeypatch):
+    monkeypatch.setenv("SHOP_API_TOKEN", "hush-hush-hush")
+    body = "import os; raise RuntimeError('401 for ' + os.environ['SHOP_API_TOKEN'])"
+    shop = shop_with(csflow_project, database, BAD.format(body=body))
+    ran = shop.run()
+    assert ran.measured.failed[0]["error"].startswith("bad/number: RuntimeError: 401 for $SHOP_API_TOKEN (bad.py:")
+    told = [shop.csflow(*verb) for verb in (["run", "--full"], ["plugins"], ["doctor"], ["plugins", "--format", "json"])]
+    assert "hush-hush-hush" not in repr(told)
+    with shop.app.store.reading() as connection:
+        kept = [connection.execute(select(table)).all() for table in (t.plugin_failure, t.measured, t.run)]
+    assert "$SHOP_API_TOKEN" in repr(kept)
+    assert "hush-hush-hush" not in repr(kept)
 
 
 def test_what_a_plugin_changes_of_its_settings_is_its_own_copy(csflow_project, database):

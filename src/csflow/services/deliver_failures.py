@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from csflow.errors import without_secrets
 from csflow.hookspecs import Recipient, RetryLater, Undeliverable, raised_at
 
-SECRET_WORDS = ("SECRET", "TOKEN", "PASSW", "KEY", "URL", "HOOK", "CREDENTIAL", "AUTH")
 LONGEST = 300
 
 
@@ -16,8 +16,7 @@ def told_safely(error: Exception, environment: Mapping[str, str], recipient: Rec
     if not isinstance(error, RetryLater | Undeliverable):
         kind = "SystemExit" if isinstance(error, _Exited) else type(error).__name__
         said = (f"{kind}: {said}" if said else kind) + raised_at(error)
-    for hidden, shown in sorted(secrets(environment).items(), key=lambda pair: -len(pair[0])):
-        said = said.replace(hidden, shown)
+    said = without_secrets(said, environment)
     who = [*recipient.address.values(), recipient.name or ""] if recipient is not None else []
     for word in sorted(filter(None, who), key=len, reverse=True):
         if len(word) > 1:
@@ -39,16 +38,3 @@ def _words_of(error: Exception) -> str:
         return str(error)
     except Exception:  # noqa: BLE001  # even that is a plugin's own code
         return ""
-
-
-def secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of the environment is nobody's business, and what is shown in its place: ``$NAME``."""
-    found: dict[str, str] = {}
-    for name, value in environment.items():
-        if len(value) < 5 or not any(word in name.upper() for word in SECRET_WORDS):
-            continue
-        found[value] = f"${name}"
-        login, at, _ = value.partition("://")[2].rpartition("@")
-        if at:
-            found |= {part: f"${name}" for part in (login, login.partition(":")[2]) if len(part) > 2}
-    return found
