@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from csflow.hookspecs import RetryLater, Undeliverable
+from csflow.plugins import import_file
 from csflow.testing import Asked, check_metric, check_milestone, check_notifier, usage
 
 ASKED = Asked(usage={"a": [usage("x", "2026-01-02", 2)], "b": [usage("x", "2026-01-03", 1)]}, options={"n": [1]})
@@ -116,6 +117,15 @@ def test_what_switches_nothing_off_is_told_and_what_is_off_fails_no_more(csflow_
     assert f"{at}15: warning: there is no plugin 'console': did you mean 'csflow.console'?" in told
     assert f"{at}24: warning: there is no plugin 'bda': did you mean 'bad'?" in told
     assert f"{project.folder / 'bad.py'}:1:1: warning: cannot be imported: ZeroDivisionError: division by zero" in told
+
+
+@pytest.mark.parametrize(("window", "per_day"), [("14 days", 1), ("2 weeks", 1), ("1 month", 14 / 31)])
+def test_the_metric_of_a_new_plugin_knows_windows_in_any_unit(csflow_project, window, per_day):
+    project = csflow_project("csflow: 1\nname: x\n")
+    assert project.csflow("plugins", "new", "orders")[0] == 0
+    orders = import_file(project.folder / "orders.py")
+    asked = Asked(usage={"C-1": [usage("core", "2026-01-30", 14)]}, options={"window": window})
+    check_metric(orders.per_day, asked, {"C-1": per_day})
 
 
 def test_a_plugin_is_begun_listed_and_followed(csflow_project):

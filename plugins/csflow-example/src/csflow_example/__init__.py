@@ -37,7 +37,7 @@ JOURNAL = "CSFLOW_EXAMPLE_JOURNAL"  # the file that the notifier, the effect and
 
 def orders_per_week(batch: Batch) -> dict[str, float]:
     """Orders a week in the window (``with: {window: 4 weeks}``)."""
-    weeks = int(str(batch.options["window"]).split()[0])
+    weeks = batch.days / 7
     return {
         customer: sum(row.count or 1 for row in batch.usage.get(customer, ()) if row.feature == "order") / weeks
         for customer in batch.subjects
