@@ -493,6 +493,24 @@ def test_a_reader_that_nobody_provides_is_a_warning_and_its_settings_are_its_own
     assert told(text, warnings=True) == ["1:37: nothing provides 'foo/bar', so nothing is imported by it"]
 
 
+def test_all_milestones_of_a_stage_without_any_are_refused_for_they_would_all_be_reached(told: Told) -> None:
+    end = "has no milestone that milestones.all could wait for, so it would hold at once"
+    text = "flow: f\nstages:\n  a: {{{}transitions: {{b: milestones.all and true}}}}\n  b: good\n"
+    assert told(text.format("")) == [f"3:24: stage 'a' {end}"]
+    assert told(text.format("milestones: {m: {trigger: t, optional: true}}, ")) == [f"3:71: stage 'a' {end}"]
+    assert told(text.format("milestones: {m: {trigger: t}}, ")) == []
+    shared = "flow: f\nstages:\n  a: {milestones: {m: {trigger: t}}, transitions: {b: {trigger: u}}}\n  b: {transitions: {a: {trigger: v}}}\n  c: good\n"
+    assert told(shared + "transitions: {c: milestones.all}\n") == [f"6:18: stage 'b' {end}"]
+    assert told(shared + "transitions: {c: {when: milestones.all, from: a}}\n") == []
+
+
+def test_milestones_that_were_forgotten_are_told_and_the_way_that_waits_for_them(told: Told) -> None:
+    text = "flow: f\nstages:\n  a: {milestones: {m: , k: }, transitions: {b: milestones.all}}\n  b: good\n"
+    gone = ["3:20: nothing stands behind 'm': nu", "3:25: nothing stands behind 'k': nu"]
+    assert [line[:34] for line in told(text, warnings=True)] == [line[:34] for line in gone]
+    assert [line[:24] for line in told(text)] == ["3:48: stage 'a' has no m"]
+
+
 @pytest.mark.parametrize("span", ["25:00-08:00", "24:00-08:00", "21:00-24:01", "21:00-8:60"])
 def test_a_quiet_time_of_no_clock_is_refused_at_its_place(told: Told, span: str) -> None:
     project = f'csflow: 1\nname: p\nzone: UTC\nquiet: {{daily: "{span}"}}\n'

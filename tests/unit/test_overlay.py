@@ -17,7 +17,7 @@ def item(text: str, file: str = "over.yaml") -> Item:
 
 
 def merged(under: str, over: str) -> Any:
-    return plain(without_nulls(merge(item(under, "under.yaml"), item(over))))
+    return plain(without_nulls(merge(item(under, "under.yaml"), item(over)), [].append))
 
 
 def flows(*texts: str) -> dict[str, Item]:
@@ -53,7 +53,7 @@ def test_null_removes() -> None:
 
 def test_what_was_removed_can_be_written_anew_by_a_later_layer() -> None:
     two = merge(item("a: {x: {p: 1}}"), item("a: {x: null}"))
-    assert plain(without_nulls(merge(two, item("a: {x: {q: 2}}")))) == {"a": {"x": {"q": 2}}}
+    assert plain(without_nulls(merge(two, item("a: {x: {q: 2}}")), [].append)) == {"a": {"x": {"q": 2}}}
 
 
 def test_merging_changes_neither_layer() -> None:
@@ -97,7 +97,7 @@ def test_a_variant_is_laid_over_the_flow_it_extends() -> None:
         flows("{flow: b, extends: a, stages: {x: null, w: {end: bad}}}", "{flow: a, stages: {x: {}, w: {end: good}}}"),
         problems.append,
     )
-    assert plain(without_nulls(whole["b"])) == {"flow": "b", "stages": {"w": {"end": "bad"}}, "extends": "a"}
+    assert plain(without_nulls(whole["b"], [].append)) == {"flow": "b", "stages": {"w": {"end": "bad"}}, "extends": "a"}
     assert plain(whole["a"]) == {"flow": "a", "stages": {"x": {}, "w": {"end": "good"}}}
     assert not problems
 
@@ -159,3 +159,29 @@ def test_stages_that_follow_each_other_are_told_and_not_lost() -> None:
         "stage 'x' follows itself in a circle",
         "stage 'w' follows itself in a circle",
     ]
+
+
+def removals(*layers: str) -> list[str]:
+    """Where nulls stand that had nothing to remove, of layers laid over each other."""
+    merged, found = item(layers[0], "0.yaml"), []
+    for number, layer in enumerate(layers[1:], 1):
+        merged = merge(merged, item(layer, f"{number}.yaml"))
+    without_nulls(merged, found.append)
+    assert all(problem.warning for problem in found)
+    return [f"{problem.file}:{problem.line}:{problem.column}: {problem.message}" for problem in found]
+
+
+def test_a_null_that_removes_is_silent() -> None:
+    assert removals("a: {x: 1, w: {z: 2}}", "a: {x: null, w: null}") == []
+    assert removals("a: {x: 1}", "a: {x: null}", "a: {x: null}") == []
+    assert removals("a: {x: 1}", "a: {x: null}", "a: {x: 3}") == []
+
+
+def test_a_null_with_nothing_to_remove_is_told_at_its_key() -> None:
+    why = "null removes what is extended, and there is nothing to remove"
+    assert removals("a:\n  x:\n  w: 1") == [f"0.yaml:2:3: nothing stands behind 'x': {why}"]
+    assert removals("a: {x: 1}", "a: {z: null, q: {r: }}") == [
+        f"1.yaml:1:5: nothing stands behind 'z': {why}",
+        f"1.yaml:1:18: nothing stands behind 'r': {why}",
+    ]
+    assert removals("a: [1, ~]") == [f"0.yaml:1:8: nothing stands in this entry of a list: {why}"]

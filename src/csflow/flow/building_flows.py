@@ -16,7 +16,7 @@ from csflow.flow.sites import Found, Path, Site, Tree, listed, section
 from csflow.flow.types import BOOLEAN, DATE, Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 BACK = "back"
 MAX_STAGES = 500
@@ -257,10 +257,12 @@ class _FlowBuilder:
         for way in self._ways(self.path, "transitions", "", self.tree):
             target, _, number = way.place.removeprefix("transitions.").rpartition(".")
             sources = listed(self.tree["transitions"][target][int(number)].get("from"))
-            path = (*self.path, "transitions", target, int(number), "from")
+            path = (*self.path, "transitions", target, int(number))
             for place, source in enumerate(sources):
-                self.site.chosen((*path, place), source, self.stage_trees, "stage")
-            shared.append((sources or tuple(stage for stage in going if stage != way.target), way))
+                self.site.chosen((*path, "from", place), source, self.stage_trees, "stage")
+            sources = sources or tuple(stage for stage in going if stage != way.target)
+            self._all_of_none(path, way, sources)
+            shared.append((sources, way))
         return shared
 
     def _ways(self, path: Path, address: str, source: str, content: Tree) -> list[Transition]:
@@ -276,7 +278,21 @@ class _FlowBuilder:
                         (*at, number, "from"), "from: stands in the flow's own transitions only", on_key=True
                     )
                 made.append(self._way((*at, number), f"{address}.{target}.{number}", source, target, way))
+                if source:
+                    self._all_of_none((*at, number), made[-1], (source,))
         return made
+
+    def _all_of_none(self, path: Path, way: Transition, sources: Sequence[str]) -> None:
+        """Of no milestones all are reached: such a way would be taken at once, which nobody can have meant."""
+        if way.when is None or all(fact.name != "milestones.all" for fact in way.when.facts):
+            return
+        for stage in sources:
+            milestones = section(self.stage_trees.get(stage) or {}, "milestones")
+            if all(written.get("optional") for _, written in milestones):
+                message = (
+                    f"stage '{stage}' has no milestone that milestones.all could wait for, so it would hold at once"
+                )
+                self.site.found.append(Found((*path, "when"), message, follows=True))
 
     def _way(self, path: Path, place: str, source: str, target: str, way: Tree) -> Transition:
         when = self.guard((*path, "when"), way.get("when"))

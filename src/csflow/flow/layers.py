@@ -237,7 +237,7 @@ def _merged(reader: _Reader) -> Item:
     if _entries(keys.values()) > MAX_ENTRIES:
         message = f"more than {MAX_ENTRIES:,} entries once everything is merged"
         raise DefinitionError([*reader.problems, Problem(top.file, top.line, top.column, message)])
-    root = without_nulls(Item(keys, top.file, top.line, top.column, merged=True))
+    root = without_nulls(Item(keys, top.file, top.line, top.column, merged=True), reader.problems.append)
     settle(root, reader.problems.append)
     return expand(root, MergedForm, lists=True)
 

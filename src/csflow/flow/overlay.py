@@ -7,6 +7,7 @@ null (so that a later layer, or a variant, removes it too) until `without_nulls`
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from csflow.errors import Problem
 from csflow.flow.names import nearest
@@ -18,6 +19,8 @@ Report = Callable[[Problem], None]
 
 def merge(under: Item, over: Item) -> Item:
     """``over`` laid on ``under``; neither is changed. New keys come after the old ones."""
+    if over.value is None and (under.value is not None or under.removes):
+        return replace(over, removes=True)
     if not isinstance(under.value, dict) or not isinstance(over.value, dict):
         return over
     merged = dict(under.value)
@@ -31,15 +34,24 @@ def replaced(item: Item, value: dict[str, Item]) -> Item:
     return Item(value, item.file, item.line, item.column, item.key_line, item.key_column, merged=True)
 
 
-def without_nulls(item: Item) -> Item:
-    """The tree without the keys that ``null`` removed."""
-    if isinstance(item.value, dict):
-        kept = {key: without_nulls(child) for key, child in item.value.items() if child.value is not None}
-        return Item(kept, item.file, item.line, item.column, item.key_line, item.key_column, merged=item.merged)
+def without_nulls(item: Item, report: Report) -> Item:
+    """The tree without the keys that ``null`` removed. A null that had nothing to remove is reported."""
+    if not isinstance(item.value, (dict, list)):
+        return item
     if isinstance(item.value, list):
-        listed = [without_nulls(child) for child in item.value if child.value is not None]
+        listed = [without_nulls(child, report) for child in item.value if _stands(child, None, report)]
         return Item(listed, item.file, item.line, item.column, item.key_line, item.key_column)
-    return item
+    kept = {key: without_nulls(child, report) for key, child in item.value.items() if _stands(child, key, report)}
+    return Item(kept, item.file, item.line, item.column, item.key_line, item.key_column, merged=item.merged)
+
+
+def _stands(item: Item, key: str | None, report: Report) -> bool:
+    """Whether there is more than null; a forgotten value is no removal, and whoever forgot it should hear of it."""
+    if item.value is None and not item.removes:
+        what = "nothing stands in this entry of a list" if key is None else f"nothing stands behind '{key}'"
+        message = f"{what}: null removes what is extended, and there is nothing to remove"
+        report(Problem(*item.key_place(), message, warning=True))
+    return item.value is not None
 
 
 def merge_flows(under: dict[str, Item], over: dict[str, Item], report: Report) -> dict[str, Item]:

@@ -60,7 +60,8 @@ class Item:
     """A value and its place (lines and columns from 1); ``value`` is a scalar, a dict of Items or a list of Items.
 
     ``key_line``/``key_column`` are those of the key that names it. ``spans`` (line, column, length) are the pieces of a
-    scalar that runs over several lines; ``merged`` says that more than one layer wrote this mapping.
+    scalar that runs over several lines; ``merged`` says that more than one layer wrote this mapping, ``removes`` that
+    this null took something away.
     """
 
     value: Any
@@ -72,6 +73,7 @@ class Item:
     text: str = ""
     spans: tuple[tuple[int, int, int], ...] = ()
     merged: bool = False
+    removes: bool = False
 
     def place(self, offset: int = 0) -> Place:
         """File, line and column of the value, or of its character number ``offset``."""
