@@ -55,6 +55,7 @@ stages:
       led: {trigger: lead, do: [{notify: lead, message: tick}]}
       lost: {trigger: lose, do: [{notify: nobody}]}
       done: {trigger: act, do: [{uses: shop/act, with: {what: =case.what, number: 7}}]}
+      both: {trigger: both, do: [{notify: csm, message: tick}, {notify: li, message: tick}]}
       via: {trigger: mail, do: [{notify: csm, message: tick, via: mail}]}
       six: {trigger: six, do: [{notify: csm, message: tick}, {notify: csm, message: tick}, {notify: csm, message: tick}, {notify: csm, message: tick}, {notify: csm, message: tick}, {notify: csm, message: tick}]}
   talk2: {label: {en: Talked, zh: 已沟通}, transitions: {talk: {trigger: again}}}
@@ -62,6 +63,7 @@ stages:
   led: good
   lost: bad
   done: good
+  both: good
   via: good
   six: good
 """

@@ -246,6 +246,18 @@ def test_a_later_message_of_the_same_case_and_recipient_waits_for_the_earlier_on
     assert [m.id for m in office.box[2:]] == [row.effect_id for row in rows[1:6]]
 
 
+def test_two_messages_of_a_case_to_one_person_keep_their_order_though_one_is_to_a_role(office):
+    office.customers(1)
+    office.say("both")
+    rows = office.outbox()
+    office.trouble[rows[0].effect_id] = RetryLater("busy")
+    assert (office.deliver().sent, office.box) == (0, [])
+    office.trouble.clear()
+    office.later(minutes=5)
+    assert office.deliver().sent == 2
+    assert [(m.id, m.recipient.id) for m in office.box] == [(row.effect_id, "li") for row in rows]
+
+
 def test_a_dead_or_dropped_or_withheld_message_holds_up_none_after_it(office):
     for status in ("dead", "dropped", "withheld"):
         key = f"C-{status}"

@@ -500,8 +500,7 @@ def _earlier(earlier: Any) -> Any:
             e.case == o.case,  # found by case and seq alone: of what else an index knows there may be very many
             e.seq <= o.seq,
             Unindexed(e.status) == "pending",
-            e.recipient == o.recipient,
-            or_(e.addressee.is_(None), e.addressee == o.addressee),
+            or_(e.addressee == o.addressee, and_(e.addressee.is_(None), e.recipient == o.recipient)),
             or_(Unindexed(e.seq) < o.seq, Unindexed(e.id) < o.id),
         )
         .correlate(t.outbox)
