@@ -56,6 +56,23 @@ def test_a_run_before_the_last_pass_writes_no_measurement(project):
     assert days == {20_240}  # 2025-06-01
 
 
+def test_a_pass_before_the_newest_measure_would_use_later_values_and_is_refused(project):
+    imported(project, "customers", CUSTOMERS)
+    imported(project, "contracts", CONTRACTS)
+    assert csflow(project, "measure", "--as-of", "2025-06-01")[0] == 0
+    for words in (["advance"], ["run"], ["measure"]):
+        code, out, said = csflow(project, *words, "--as-of", "2025-05-31")
+        assert (code, out) == (2, "")
+        assert said == (
+            "csflow: the last measure was at 2025-06-01 23:59: its values are of no day before; "
+            "name that day or a later one, or look with csflow run --dry-run\n"
+        )
+    for words in (["run", "--dry-run"], ["advance", "--dry-run"], ["measure", "--dry-run"]):
+        assert csflow(project, *words, "--as-of", "2025-05-31")[0] == 0
+    assert csflow(project, "advance", "--as-of", "2025-06-01T08:00")[0] == 0  # the same day
+    assert csflow(project, "run", "--as-of", "2025-06-01")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -37,7 +37,7 @@ from csflow.store.locking import pass_lock
 from csflow.store.names import customer_ids
 from csflow.store.opening import Store, blame, of_statement
 from csflow.store.refreshing import refresh
-from csflow.store.touching import ADVANCE, claim, last_pass, organisation_touched, touch
+from csflow.store.touching import ADVANCE, claim, last_measure, last_pass, organisation_touched, touch
 from csflow.values import Instant, Zone
 
 CHUNK = 500  # hits a transaction
@@ -101,10 +101,18 @@ def advance_alone(session: Session, definition: Definition, request: Request, te
 
 
 def refuse_backwards(connection: Connection, request: Request, zone: Zone) -> int | None:
-    """The last pass's moment; UsageError when this one would write what lies before it."""
+    """The last pass's moment; UsageError when this one would write what lies before it, or before its own facts."""
     last = last_pass(connection)
-    if last is not None and request.now < last and not request.dry_run:
+    if request.dry_run:
+        return last
+    if last is not None and request.now < last:
         raise UsageError(f"the last pass was at {zone.text(last)}: a pass before it only as --dry-run")
+    measured = last_measure(connection)
+    if measured is not None and zone.day_of(request.now) < zone.day_of(measured):
+        raise UsageError(
+            f"the last measure was at {zone.text(measured)}: its values are of no day before;"
+            " name that day or a later one, or look with csflow run --dry-run"
+        )
     return last
 
 
@@ -418,8 +426,9 @@ class _Application:
             reason = refused.get(id(said))
             work.touched["customer" if said.customer is not None else said.kind].add(said.customer or said.subject)
             if reason is not None:
-                subject = work.keys.get((said.kind, said.subject), "?")
-                self.failed.append({"case": f"{said.kind} {subject}", "error": reason})
+                case = work.rows.get(said.subject) if said.kind == "case" else None
+                whose = f"{said.kind} {work.keys.get((said.kind, said.subject), '?')}"
+                self.failed.append({"case": work.name(case) if case is not None else whose, "error": reason})
         heard = {
             row.id
             for row in work.rows.values()

@@ -64,6 +64,16 @@ def last_pass(connection: Connection) -> int | None:
     return connection.execute(_newest_pass()).scalar()
 
 
+def last_measure(connection: Connection) -> int | None:
+    """The as-of instant of the newest measure, finished or not: values of that moment stand in the store."""
+    return connection.execute(_newest_measure()).scalar()
+
+
+@cache
+def _newest_measure() -> Select[int]:
+    return select(func.max(run.c.as_of)).where(run.c.verb == "measure")
+
+
 @cache
 def _newest_pass() -> Select[int]:
     return select(func.max(run.c.as_of)).where(run.c.verb == "pass", run.c.finished == 1)
