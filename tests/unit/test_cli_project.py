@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -118,6 +119,42 @@ def test_a_closed_pipe_ends_with_141_without_a_word(
     monkeypatch.setenv("CSFLOW_PROJECT", str(tmp_path / "p"))
     runner = f"import time; time.sleep(0.2); from csflow.cli import main; main({words})"
     script = f'{sys.executable} -c "{runner}" | head -c 0; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+NOISY = """
+import os, subprocess, sys
+from csflow.hookspecs import hookimpl
+subprocess.run(["echo", "from a program"])
+@hookimpl
+def csflow_metrics():
+    os.write(1, b"past Python\\n")
+    print("printed", file=sys.__stdout__, flush=True)
+    return {}
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> list[str]:
+    """The words that call csflow as people do, by a script of its name, for a project with a noisy plugin."""
+    run("init", tmp_path / "p")
+    (tmp_path / "p" / "noisy.py").write_text(NOISY)
+    script = tmp_path / "csflow"
+    script.write_text("from csflow.cli import main\nmain()\n")
+    return [sys.executable, str(script), "--project", str(tmp_path / "p")]
+
+
+def test_what_a_plugin_writes_past_python_goes_to_stderr(program: list[str]) -> None:
+    done = subprocess.run([*program, "plugins", "--format", "json"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "noisy.py" in [one["name"] for one in json.loads(done.stdout)["plugins"]]
+    for said in ("from a program", "past Python", "printed"):
+        assert said in done.stderr
+
+
+def test_a_reader_that_goes_away_from_the_program_ends_it_with_141_without_a_word(program: list[str]) -> None:
+    script = f"{shlex.join([*program, 'schema'])} | head -c 0; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (141, "")
 

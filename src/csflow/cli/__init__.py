@@ -19,7 +19,9 @@ def _too_early(number: int, _frame: object) -> None:
     os._exit(128 + number)
 
 
-if os.path.basename(sys.argv[0]) == "csflow":  # noqa: PTH119  # the command itself, not a program that imports it
+# The command itself, not a program that imports it.
+IS_PROGRAM = os.path.basename(sys.argv[0]) == "csflow"  # noqa: PTH119
+if IS_PROGRAM:
     with suppress(ValueError):  # not in the main thread
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _too_early)
@@ -27,6 +29,7 @@ if os.path.basename(sys.argv[0]) == "csflow":  # noqa: PTH119  # the command its
 
 import atexit
 import gc
+import io
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -300,6 +303,28 @@ def _leave_quietly() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _keep_stdout() -> None:
+    """From now on only `sys.stdout` writes to stdout; file descriptor 1 is stderr.
+
+    What a plugin's programs print, or it writes past Python, is no part of what scripts read there.
+    """
+    old = sys.stdout
+    if not IS_PROGRAM or old is not sys.__stdout__ or old is None or old.fileno() != 1:
+        return
+    with suppress(OSError):  # no stderr
+        old.flush()
+        kept = os.dup(1)
+        try:
+            os.dup2(2, 1)
+        except OSError:
+            os.close(kept)
+            raise
+        plain = open(kept, "wb", -1 if isinstance(old.buffer, io.BufferedIOBase) else 0, closefd=False)  # noqa: SIM115
+        sys.stdout = io.TextIOWrapper(
+            plain, old.encoding, old.errors, "\n" if os.linesep == "\n" else None, old.line_buffering, old.write_through
+        )
+
+
 def _swallowed(lost: sys.UnraisableHookArgs) -> None:
     """A signal that came while Python was tidying up is ignored there: it is sent again a moment later."""
     number = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
@@ -346,3 +371,5 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> No
 def main(ctx: click.Context, project: Path | None, database: str | None, trace_hooks: bool) -> None:
     """Customer success as code: lifecycles in YAML drive every customer from signing to renewal."""
     ctx.obj = Here(project, database, trace_hooks=trace_hooks)
+    if ctx.invoked_subcommand in COMMANDS:  # a package's own command may print with whatever it calls
+        _keep_stdout()
