@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import click
 from csflow.errors import UsageError
 from csflow.values import Instant, Zone, day
 
+INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -75,10 +77,11 @@ def instant_of(text: str | None, zone: Zone) -> Instant:
     try:
         if len(text) == len("2026-01-31"):
             return zone.end_of(day(text))
-        return zone.instant(datetime.fromisoformat(text))
+        if re.fullmatch(INSTANT, text):  # fromisoformat would also take 20260131 and 2026-W05, as the day's beginning
+            return zone.instant(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
-        message = f"--as-of '{text}' is neither a day nor an instant: write 2026-01-31 or 2026-01-31T14:30"
-        raise UsageError(message) from None
+        pass
+    raise UsageError(f"--as-of '{text}' is neither a day nor an instant: write 2026-01-31 or 2026-01-31T14:30")
 
 
 @contextmanager
