@@ -76,7 +76,8 @@ def flows(draw: Any, name: str, other: str | None) -> str:
                 " after clock" if clock and draw(st.booleans()) else ""
             )
             lines.append(f"    deadline: {due}")
-        if draw(st.booleans()):
+        milestones = draw(st.booleans())
+        if milestones:
             lines.append("    milestones:")
             for m in range(draw(st.integers(1, 2))):
                 lines.append(f'      {stage}_m{m}: "{draw(guards(case=False, other=other, depth=1))}"')
@@ -85,6 +86,8 @@ def flows(draw: Any, name: str, other: str | None) -> str:
         back = draw(st.sampled_from([None, *stages]))
         if back is not None and back != stage and back not in targets:
             targets[back] = draw(guards(case=True, other=other))
+        if not milestones:  # all of none is refused
+            targets = {target: guard.replace("milestones.all", "case.overdue") for target, guard in targets.items()}
         lines.append("    transitions:")
         lines += [f'      {target}: "{guard}"' for target, guard in targets.items()]
     lines.append(f"  done: {draw(st.sampled_from(['good', 'bad']))}")

@@ -518,9 +518,28 @@ def test_a_quiet_time_of_no_clock_is_refused_at_its_place(told: Told, span: str)
     assert told({"csflow.yaml": project}) == [message]
 
 
-@pytest.mark.parametrize("span", ["21:00-08:00", "0:00-24:00", "9:30 – 23:59"])
+@pytest.mark.parametrize("span", ["21:00-08:00", "0:00-23:59", "9:30 – 24:00"])
 def test_a_quiet_time_may_begin_or_end_at_midnight(told: Told, span: str) -> None:
     assert told({"csflow.yaml": f'csflow: 1\nname: p\nzone: UTC\nquiet: "{span}"\n'}) == []
+
+
+@pytest.mark.parametrize(
+    ("quiet", "message"),
+    [
+        ('"0:00-24:00"', "4:9: '0:00-24:00' is the whole day, every day: no message would ever leave"),
+        ('"08:00-08:00"', "4:9: '08:00-08:00' begins when it ends, so it is never quiet: take it out"),
+        ("{weekly: [mon-sun]}", "4:18: this makes every day quiet: no message would ever leave"),
+        ("{weekly: [sat-tue, sun-wed, fri, thu]}", "4:41: this makes every day quiet: no message would ever leave"),
+    ],
+)
+def test_a_quiet_that_never_ends_or_never_begins_is_refused(told: Told, quiet: str, message: str) -> None:
+    assert told({"csflow.yaml": f"csflow: 1\nname: p\nzone: UTC\nquiet: {quiet}\n"}) == [message]
+
+
+def test_a_person_called_like_a_role_is_refused_for_messages_to_either(told: Told) -> None:
+    people = "people: {li: {roles: [csm]}, csm: {roles: []}}"
+    message = "1:30: 'csm' is a role already, and what is meant for it would go to this person: take another id"
+    assert told({"x.yaml": people, "roles.yaml": "roles: {csm: M}"}) == [message]
 
 
 @pytest.mark.parametrize("address", ["postgres//me:secret@x", "mysql://me:secret@x/y", "secret.db", "postgresql:/x"])

@@ -67,6 +67,9 @@ def build_people(site: Site) -> dict[str, Person]:
     people = {}
     for name, content in section(site.tree, "people"):
         path: Path = ("people", name)
+        if name in (site.tree.get("roles") or {}):
+            message = f"'{name}' is a role already, and what is meant for it would go to this person: take another id"
+            site.wrong(path, message, on_key=True)
         for place, role in enumerate(listed(content.get("roles"))):
             site.chosen((*path, "roles", place), role, site.tree.get("roles") or {}, "role")
         for way in content.get("address") or {}:  # a number to call is no mistake; a misspelt way is

@@ -150,7 +150,7 @@ def parse_hours(written: Mapping[str, Sequence[str] | str]) -> Hours:
     given: set[int] = set()
     for days, texts in written.items():
         spans = _rising([_span(text) for text in ([texts] if isinstance(texts, str) else texts)], days)
-        for weekday in _weekdays(days):
+        for weekday in weekdays(days):
             if weekday in given:
                 raise ValueError(f"'{WEEKDAYS[weekday]}' has hours twice: give each weekday once")
             given.add(weekday)
@@ -159,7 +159,7 @@ def parse_hours(written: Mapping[str, Sequence[str] | str]) -> Hours:
     return dict(sorted(hours.items()))
 
 
-def _weekdays(text: str) -> list[int]:
+def weekdays(text: str) -> list[int]:
     """``mon`` or ``mon-fri``; a range may go past Sunday (``sat-mon``)."""
     first, _, last = (part.strip().lower() for part in str(text).partition("-"))
     ends = []

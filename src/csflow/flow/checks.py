@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.building_effects import SUBJECT_KINDS, check_trigger
+from csflow.flow.calendars import WEEKDAYS, weekdays
 from csflow.flow.checks_reading import check_reading
 from csflow.flow.names import RETENTION, nearest
 from csflow.flow.sites import Path, Site, Tree, listed, section
@@ -19,6 +20,8 @@ IMPORTED = ("feature", "usage", "activity", "answer", "rate", "trigger", "case")
 CURRENCY = re.compile("[A-Z]{3}")
 _HOUR = "([01]?[0-9]|2[0-3])"
 _CLOCK_SPAN = re.compile(f"{_HOUR}:[0-5][0-9] ?[-–] ?({_HOUR}:[0-5][0-9]|24:00)")
+_CLOCK = re.compile("([0-9]+):([0-9]+)")
+_MINUTES = 24 * 60  # of a day
 _DATABASE = re.compile(r"(sqlite|postgres|postgresql)(\+[a-z0-9_]+)?://.*", re.DOTALL)
 _WEEKDAYS = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?")
 _LIMIT = re.compile(r"[a-z_]+ *(>=|>) *[0-9]+(\.[0-9]+)?%?")
@@ -44,12 +47,7 @@ def check_project(site: Site, definition: Definition) -> None:
 
 
 def _check_settings(site: Site) -> None:
-    quiet = (site.tree.get("quiet") or {}).get("daily")
-    if quiet is not None and not _CLOCK_SPAN.fullmatch(quiet):
-        site.wrong(("quiet", "daily"), f"'{quiet}' is not a time of day from 00:00 to 23:59: write \"21:00-08:00\"")
-    for place, text in enumerate(listed((site.tree.get("quiet") or {}).get("weekly"))):
-        if not _WEEKDAYS.fullmatch(text):
-            site.wrong(("quiet", "weekly", place), f"'{text}' is no weekday: write sat, or sat-sun")
+    _check_quiet(site, site.tree.get("quiet") or {})
     for place, text in enumerate(listed((site.tree.get("plan") or {}).get("fail_if"))):
         if not _LIMIT.fullmatch(text):
             site.wrong(("plan", "fail_if", place), f"'{text}' is not a limit: write amount_moved > 5%")
@@ -60,6 +58,27 @@ def _check_settings(site: Site) -> None:
     currency = site.tree.get("currency")
     if currency and not CURRENCY.fullmatch(currency):
         site.wrong(("currency",), f"'{currency}' is not a currency: write its three letters, such as EUR")
+
+
+def _check_quiet(site: Site, quiet: Tree) -> None:
+    """Note what is no span or day, and a quiet that never begins or never ends."""
+    daily, days = quiet.get("daily"), set[int]()
+    if daily is not None and not _CLOCK_SPAN.fullmatch(daily):
+        site.wrong(("quiet", "daily"), f"'{daily}' is not a time of day from 00:00 to 23:59: write \"21:00-08:00\"")
+    elif daily is not None:
+        begin, end = (int(hour) * 60 + int(minute) for hour, minute in _CLOCK.findall(daily))
+        if begin == end:
+            site.wrong(("quiet", "daily"), f"'{daily}' begins when it ends, so it is never quiet: take it out")
+        elif end - begin == _MINUTES:
+            site.wrong(("quiet", "daily"), f"'{daily}' is the whole day, every day: no message would ever leave")
+    for place, text in enumerate(listed(quiet.get("weekly"))):
+        if not _WEEKDAYS.fullmatch(text):
+            site.wrong(("quiet", "weekly", place), f"'{text}' is no weekday: write sat, or sat-sun")
+        else:
+            days |= {*weekdays(text)}
+            if len(days) == len(WEEKDAYS):
+                site.wrong(("quiet", "weekly", place), "this makes every day quiet: no message would ever leave")
+                break
 
 
 def _check_circles(site: Site, definition: Definition) -> None:

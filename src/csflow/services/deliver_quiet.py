@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, literal, select
 
-from csflow.flow.calendars import WEEKDAYS
+from csflow.flow.calendars import weekdays
 from csflow.flow.definition import Definition
+from csflow.flow.sites import listed
 from csflow.values import Instant, Zone
 
 _SPAN = re.compile(r"(\d{1,2}):(\d{2}) ?[-–] ?(\d{1,2}):(\d{2})")
@@ -57,7 +58,8 @@ def quiet_of(definition: Definition) -> Quiet:
     match = _SPAN.fullmatch(written.get("daily") or "")
     if match is not None:
         begins, ends = (int(match[i]) * 60 + int(match[i + 1]) for i in (1, 3))
-    return Quiet(begins, ends, frozenset(_weekdays(written.get("weekly"))), written.get("budget"))
+    days = (day for text in listed(written.get("weekly")) for day in weekdays(text))
+    return Quiet(begins, ends, frozenset(days), written.get("budget"))
 
 
 def alone(connection: Connection) -> None:
@@ -68,15 +70,6 @@ def alone(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         project = func.hashtext(func.current_schema())
         connection.execute(select(func.pg_advisory_xact_lock(literal(_CLAIMS), project)))
-
-
-def _weekdays(words: Any) -> list[int]:
-    found: list[int] = []
-    for word in [words] if isinstance(words, str) else words or ():
-        first, _, last = str(word).partition("-")
-        begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
-        found += [(begin + i) % 7 for i in range((end - begin) % 7 + 1)]
-    return found
 
 
 def _minute(zone: Zone, at: Instant) -> int:
