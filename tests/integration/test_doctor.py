@@ -215,6 +215,32 @@ def test_a_source_that_measure_found_too_thin_is_told(fed: Shop) -> None:
     )  # fmt: skip
 
 
+ASKING = """
+flow: lifecycle
+opens: customer.contracts >= 1
+fields: {why: [price, service]}
+stages: {one: {transitions: {two: {trigger: go, asks: [why]}}}, two: good}
+"""
+
+
+def test_a_word_that_the_last_pass_did_not_hear_is_named_with_what_to_do(csflow_project, database: str) -> None:
+    project = csflow_project({"lifecycle.yaml": ASKING}, database=database, today="2026-01-05")
+    project.book.customer("C-1", starts="2026-01-01")
+    project.run()
+    project.bring("trigger", "case,name,at\nlifecycle/C-1/1,go,2026-01-06\n")
+    code, out, _ = project.csflow("run", "--as-of", "2026-01-07")
+    assert (code, "  failed: lifecycle/C-1/1: lifecycle asks for why before 'go'\n" in out) == (1, True)
+    code, out, _ = project.csflow("doctor", "--as-of", "2026-01-07")
+    assert code == 7
+    assert (
+        "words: 'go' to lifecycle/C-1/1 of 2026-01-06 00:00 was not heard: lifecycle asks for why before 'go' – "
+        "once that is mended, say it again: csflow trigger go lifecycle/C-1/1 --at 2026-01-06"
+    ) in out
+    project.csflow("case", "set", "lifecycle/C-1/1", "why=price", "--at", "2026-01-07")
+    assert project.csflow("trigger", "go", "lifecycle/C-1/1", "--at", "2026-01-07")[0] == 0
+    assert project.stage("C-1") == "two"
+
+
 def test_a_plugin_that_failed_when_measured_is_named(database: str, tmp_path: Path) -> None:
     files = FILES | {"orders.yaml": "metrics: {shop.orders: {uses: shop/orders, type: number}}\n", "orders.py": FAILING}
     shop = Shop(database, tmp_path / "shop", files)

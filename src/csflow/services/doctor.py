@@ -17,6 +17,7 @@ from sqlalchemy import Connection, exists, func, or_, select
 from csflow.errors import CsflowError, DefinitionError
 from csflow.flow.files import GENERATED
 from csflow.services.plugin_health import plugin_failures
+from csflow.services.waiting import refused_words
 from csflow.store import tables as t
 from csflow.store.inspecting import Inspected, inspected, looking_store
 from csflow.store.locking import Seen, look
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from csflow.hookspecs import Failure
     from csflow.values import Length
 
+FEW = 5  # words that were not heard are named, of very many
 PASSES = 10  # how often passes come is told by so many of the last
 SKEW_US = 5 * 60 * 1_000_000  # clocks of two machines may differ by so much
 NAMED = 5  # names in one line
@@ -288,8 +290,21 @@ class _Doctor:
         many = json.loads(row.summary).get("failed", 0) if row is not None else 0
         if row is None or not many:
             return []
-        what = f"{counted(many, 'case')} failed in the pass of {self.zone.text(row.as_of)}"
-        return [Finding("cases", what, "csflow advance --full --dry-run names them and says why")]
+        words = refused_words(self.connection, self.definition, row.as_of)
+        found = [
+            Finding(
+                "words",
+                f"'{word}' to {whom} of {self.zone.text(at)} was not heard: {why}",
+                f"once that is mended, say it again: csflow trigger {word} {whom} --at {self.zone.text(at)[:10]}",
+            )
+            for word, whom, at, why in words[:FEW]
+        ]
+        if len(words) > FEW:
+            found.append(Finding("words", f"{len(words) - FEW:,} more were not heard", "mend those above first"))
+        if many > len(words):
+            what = f"{counted(many - len(words), 'case')} failed in the pass of {self.zone.text(row.as_of)}"
+            found.append(Finding("cases", what, "csflow advance --full --dry-run names them and says why"))
+        return found
 
     def _plugins(self) -> list[Finding]:
         """What plugins did wrong in the last run, and were not found to do wrong just now."""

@@ -9,8 +9,11 @@ from sqlalchemy import Connection, select
 from csflow.errors import UsageError
 from csflow.services.meaning import find_meant, near
 from csflow.store import tables as t
+from csflow.store.names import subject_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from csflow.flow.definition import Definition
 
 
@@ -37,3 +40,19 @@ def find_cases(connection: Connection, definition: Definition, target: str, flow
 
 def _belongs(definition: Definition, name: str, flow: str) -> bool:
     return name == flow or (name in definition.flows and definition.flows[name].base == flow)
+
+
+def case_names(connection: Connection, definition: Definition, ids: Iterable[int]) -> dict[int, str]:
+    """The cases as people call them; also those of flows that the definition no longer has."""
+    rows = connection.execute(select(t.case).where(t.case.c.id.in_(list(ids)))).all()
+    found: dict[int, str] = {}
+    for kind in sorted({_kind(definition, row.flow) for row in rows}):
+        mine = [row for row in rows if _kind(definition, row.flow) == kind]
+        keys = subject_names(connection, kind, {row.subject for row in mine})
+        found |= {row.id: f"{row.flow}/{keys.get(row.subject, '?')}/{row.number}" for row in mine}
+    return found
+
+
+def _kind(definition: Definition, flow: str) -> str:
+    known = definition.flows.get(flow)
+    return known.subject if known is not None else "customer"

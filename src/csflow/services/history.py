@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
-from csflow.services.finding import find_cases
+from csflow.services.finding import case_names, find_cases
 from csflow.services.showing import history_entry
 from csflow.services.views import View, see
 from csflow.store import tables as t
-from csflow.store.names import subject_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
 
     from csflow.flow.definition import Definition
     from csflow.store.opening import Store
@@ -42,7 +40,7 @@ def history(
     with store.reading() as connection:
         view = see(connection, definition, now)
         ids = find_cases(connection, definition, target, flow)
-        names = _names(connection, view, ids)
+        names = case_names(connection, definition, ids)
         total, rows = _entries(connection, ids, limit)
         entries = [
             {"case": names[row.case], "seq": row.seq} | history_entry(view, row) | (_more(view, row) if verbose else {})
@@ -74,19 +72,3 @@ def _entries(connection: Connection, ids: list[int], limit: int | None) -> tuple
     order = [s.came.desc(), s.case_flow.desc(), s.case_number.desc(), s.case.desc(), s.seq.desc()]
     rows = connection.execute(select(statement).order_by(*order).limit(limit)).all()
     return total, list(reversed(rows))
-
-
-def _names(connection: Connection, view: View, ids: Iterable[int]) -> dict[int, str]:
-    """The cases as people call them; also those of flows that the definition no longer has."""
-    rows = connection.execute(select(t.case).where(t.case.c.id.in_(list(ids)))).all()
-    found: dict[int, str] = {}
-    for kind in sorted({_kind(view, row.flow) for row in rows}):
-        mine = [row for row in rows if _kind(view, row.flow) == kind]
-        keys = subject_names(connection, kind, {row.subject for row in mine})
-        found |= {row.id: f"{row.flow}/{keys.get(row.subject, '?')}/{row.number}" for row in mine}
-    return found
-
-
-def _kind(view: View, flow: str) -> str:
-    known = view.definition.flows.get(flow)
-    return known.subject if known is not None else "customer"

@@ -9,13 +9,16 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, Select, Text, bindparam, case, func, or_, select
 
+from csflow.flow.definition import Definition
 from csflow.services import triggers
 from csflow.services.asking import Scope
+from csflow.services.finding import case_names
 from csflow.services.parties import party_of
 from csflow.services.views import View
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.insertion import listed
+from csflow.store.names import subject_names
 from csflow.store.prepared import Kept
 
 
@@ -59,6 +62,18 @@ def _waiting(view: View, scope: Scope, *, windowed: bool) -> Select[Any]:
         conditions.append(or_(i.flow == scope.flow, i.flow.is_(None)))
     ranked = select(t.inbox, party.label("party"), place.label("place")).where(*conditions).subquery()
     return select(ranked).where(ranked.c.place == 1).order_by(ranked.c.party)
+
+
+def refused_words(connection: Connection, definition: Definition, since: int) -> list[tuple[str, str, int, str]]:
+    """The words that a pass at or after a moment did not hear: the word, to whom, when it was said, and why not."""
+    i = t.inbox.c
+    rows = connection.execute(select(t.inbox).where(i.refused.is_not(None), i.handled >= since).order_by(i.id)).all()
+    whom: dict[tuple[str, int], str] = {}
+    for kind in sorted({row.kind for row in rows}):
+        ids = {row.subject for row in rows if row.kind == kind}
+        named = case_names(connection, definition, ids) if kind == "case" else subject_names(connection, kind, ids)
+        whom |= {(kind, id_): name if kind in ("case", "customer") else f"{kind}:{name}" for id_, name in named.items()}
+    return [(row.name, whom.get((row.kind, row.subject), "?"), row.at, row.refused) for row in rows]
 
 
 def said_of(row: Any) -> triggers.Said:
