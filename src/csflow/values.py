@@ -36,6 +36,10 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097  # after 400 years the calendar repeats itself, weekdays included
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _CLOCK_UNITS = frozenset({"minutes", "hours"})
 _CALENDAR_UNITS = frozenset({"days", "weeks", "months", "years"})
@@ -82,7 +86,19 @@ def day(value: str | date) -> Day:
             return date.fromisoformat(value).toordinal() - _EPOCH_ORDINAL
         except ValueError:
             pass
-    raise ValueError(f"{_quoted(value)} is not a day: write it as 2026-01-31")
+    raise ValueError(f"{_quoted(value)} is not a day: {no_such_day(value) or 'write it as 2026-01-31'}")
+
+
+def no_such_day(text: str) -> str | None:
+    """What is wrong with a day that is written as it should be, YYYY-MM-DD, and is in no calendar; None otherwise."""
+    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return None
+    year, month, of_month = map(int, text.split("-"))
+    if not 1 <= month <= len(_MONTHS):
+        return f"a year has {len(_MONTHS)} months"
+    if year and 1 <= of_month <= _days_in(year, month):
+        return None
+    return f"there is no {of_month} {_MONTHS[month - 1]} {year}"
 
 
 def day_text(value: Day) -> str:

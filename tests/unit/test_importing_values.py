@@ -65,7 +65,11 @@ def test_a_cell_becomes_what_the_store_holds(kind, cell, value):
         (BOOLEAN, "maybe", "neither yes nor no"),
         (DATE, "02/03/2024", "give its form with `format:`"),
         (DATE, "20240203", "not YYYY-MM-DD"),
-        (DATE, "2024-02-30", "not YYYY-MM-DD"),
+        (DATE, "2024-02-30", "'2024-02-30' is not a day: there is no 30 February 2024"),
+        (DATE, "2024-13-01", "'2024-13-01' is not a day: a year has 12 months"),
+        (DATE, "2026-02-29 10:00", "is not a day: there is no 29 February 2026"),
+        (TIME, "2026-02-29", "is not a day: there is no 29 February 2026"),
+        (TIME, "2026-02-28 25:00", "not YYYY-MM-DD"),
         (DATE, "2024-W05-1", "not YYYY-MM-DD"),
         (TIME, "yesterday", "not YYYY-MM-DD"),
         (GRADE, "glod", "did you mean gold?"),
@@ -82,6 +86,8 @@ def test_a_format_is_the_only_form_then():
     assert read(DATE, "02/03/1970", format="%m/%d/%Y") == 33  # 3 February
     with pytest.raises(ValueError, match="does not fit the format %d/%m/%Y"):
         read(DATE, "1970-03-02", format="%d/%m/%Y")
+    with pytest.raises(ValueError, match=r"^'29/02/2026' is not a day: its month has none of that number$"):
+        read(DATE, "29/02/2026", format="%d/%m/%Y")
 
 
 def test_words_replace_cells_before_they_are_checked():

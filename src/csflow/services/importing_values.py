@@ -151,9 +151,10 @@ def _boolean(cell: str) -> int:
 def _moment(cell: str, form: str | None) -> datetime:
     try:
         moment = datetime.strptime(cell, form) if form else datetime.fromisoformat(cell)  # noqa: DTZ007 - zone follows
-    except ValueError:
-        wanted = f"does not fit the format {form}" if form else "is not YYYY-MM-DD: give its form with `format:`"
-        raise ValueError(f"{_quoted(cell)} {wanted}") from None
+    except ValueError as error:
+        if form and "day" in str(error) and "range" in str(error):  # what Python says of a day that no month has
+            raise ValueError(f"{_quoted(cell)} is not a day: its month has none of that number") from None
+        raise ValueError(f"{_quoted(cell)} {f'does not fit the format {form}' if form else _no_day(cell)}") from None
     if not 1 < moment.year < 9999:
         raise ValueError(f"{_quoted(cell)} is a year that no customer has")
     return moment
@@ -164,11 +165,17 @@ def _day(cell: str, form: str | None, zone: Zone) -> int:
         try:
             return values.day(cell)
         except ValueError:
-            raise ValueError(f"{_quoted(cell)} is not YYYY-MM-DD: give its form with `format:`") from None
+            raise ValueError(f"{_quoted(cell)} {_no_day(cell)}") from None
     if form is None and len(cell) < 16:  # 20260105 and 2026-W01-1 are dates to Python, and slips to people
         raise ValueError(f"{_quoted(cell)} is not YYYY-MM-DD: give its form with `format:`")
     moment = _moment(cell, form)
     return values.day(moment) if moment.tzinfo is None else zone.day_of(zone.instant(moment))
+
+
+def _no_day(cell: str) -> str:
+    """Why a cell without a `format:` is none: there is no such day, or it is written in another way."""
+    reason = values.no_such_day(cell[:10])
+    return f"is not a day: {reason}" if reason else "is not YYYY-MM-DD: give its form with `format:`"
 
 
 def _instant(cell: str, form: str | None, zone: Zone) -> int:
