@@ -542,6 +542,30 @@ def test_a_person_called_like_a_role_is_refused_for_messages_to_either(told: Tol
     assert told({"x.yaml": people, "roles.yaml": "roles: {csm: M}"}) == [message]
 
 
+@pytest.mark.parametrize(
+    ("milestone", "message"),
+    [
+        ("optional: yes", "3:46: expected true or false, found text 'yes': write true without quotes"),
+        ("optional: 'No'", "3:47: expected true or false, found text 'No': write false without quotes"),
+        ("optional: maybe", "3:46: expected true or false, found text"),
+        ("label: off", "3:43: off means different things to different YAML readers: quote it"),
+    ],
+)
+def test_a_word_for_true_or_false_is_told_in_one_line_with_the_word_to_write(
+    told: Told, milestone: str, message: str
+) -> None:
+    text = f"flow: f\nstages:\n  a: {{milestones: {{m: {{when: true, {milestone}}}}}, transitions: {{b: {{trigger: t}}}}}}\n  b: good\n"
+    assert told(text) == [message]
+    assert told("flow: f\nstages:\n  a: {transitions: {b: {trigger: t}}}\n  b: yes\n") == [
+        "4:6: 'yes' is none of good, bad, neutral"
+    ]
+
+
+def test_a_key_that_readers_take_for_true_or_false_is_told_once_without_what_follows_from_it(told: Told) -> None:
+    text = "flow: f\nstages:\n  a: {transitions: {on: {trigger: go}}}\n  on: {transitions: {b: {trigger: go}}}\n  b: good\n"
+    assert told(text) == ["3:21: key 'on' is a boolean for many YAML readers: choose another word"]
+
+
 @pytest.mark.parametrize("address", ["postgres//me:secret@x", "mysql://me:secret@x/y", "secret.db", "postgresql:/x"])
 def test_a_database_whose_address_is_none_is_refused_and_not_shown(told: Told, address: str) -> None:
     message = "4:11: not the address of a database: write sqlite:///FILE or postgresql://USER@HOST/NAME"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
+_TRUTHS = dict.fromkeys(("true", "yes", "on", "y"), "true") | dict.fromkeys(("false", "no", "off", "n"), "false")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?\Z")
 
 
@@ -52,6 +53,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _truth(value: Any) -> bool:
+    """True or false; quoted, or a word that some readers take for it, it is text, and the word to write is told."""
+    if isinstance(value, bool):
+        return value
+    word = _TRUTHS.get(value.lower()) if isinstance(value, str) else None
+    hint = f" '{value}': write {word} without quotes" if word else ""
+    raise ValueError(f"expected true or false, found {kind_of(value)}{hint}")
+
+
 def _own(check: Callable[[Any], bool], wanted: str, schema: dict[str, Any]) -> tuple[PlainValidator, WithJsonSchema]:
     return PlainValidator(_checked(check, wanted)), WithJsonSchema(schema)
 
@@ -66,7 +76,7 @@ Word = Annotated[
 ]
 Scalar = Annotated[Any, *_own(lambda v: isinstance(v, (str, int, float)), "one value", _SCALAR)]
 Number = Annotated[float, *_own(_is_number, "a number", {"type": "number"})]
-Yes = Annotated[bool, *_own(lambda v: isinstance(v, bool), "true or false", {"type": "boolean"})]
+Yes = Annotated[bool, PlainValidator(_truth), WithJsonSchema({"type": "boolean"})]
 Label = Annotated[Any, *_own(_is_label, "a text or one text for each language", _LABEL)]
 Guard = Annotated[Any, *_own(lambda v: isinstance(v, (str, bool)), "a condition", {"type": ["string", "boolean"]})]
 Expr = Scalar

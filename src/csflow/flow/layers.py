@@ -13,7 +13,7 @@ from csflow.flow.files import PROJECT_FILE, project_files, shown
 from csflow.flow.forms import FlowForm, MergedForm, ProjectForm, Sections
 from csflow.flow.names import nearest
 from csflow.flow.overlay import merge, merge_flows, replaced, resolve_variants, settle, without_nulls
-from csflow.flow.reading import Item, plain, read_file
+from csflow.flow.reading import BOOLEAN_KEY, READERS, Item, plain, read_file
 from csflow.flow.shape import expand, keys_of
 from csflow.flow.shape import problems as shape_problems
 from csflow.flow.sites import Found
@@ -67,9 +67,34 @@ def read_project(folder: Path, packs: Mapping[str, Path], *, limits: tuple[int, 
     reader.read(folder, ())
     if reader.fatal or not reader.layers:
         raise DefinitionError(reader.problems)
-    project = Project(_merged(reader), reader.problems, reader.files)
+    root = _merged(reader)
+    project = Project(root, reader.problems, reader.files)
+    _forget_keys(project)
     _check_form(project)
     return project
+
+
+def said_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Without what reading said of a word (``yes``) where somebody knows what ought to stand there (``true``)."""
+    every = [
+        (problem, (problem.file, problem.line, problem.column), READERS in problem.message) for problem in problems
+    ]
+    better = {place for problem, place, of_reading in every if not (problem.warning or of_reading)}
+    return [problem for problem, place, of_reading in every if not (of_reading and place in better)]
+
+
+def _forget_keys(project: Project) -> None:
+    """A key that cannot be one is told once in a file, and what its absence makes of that file's flows not at all."""
+    told: dict[tuple[str, str], Problem] = {}
+    for problem in [one for one in project.problems if one.message.endswith(BOOLEAN_KEY)]:
+        if told.setdefault((problem.file, problem.message), problem) is not problem:
+            project.problems.remove(problem)
+        project.broken |= set(re.findall(r"'([^']*)'", problem.message))
+    flows = project.root.value.get("flows")
+    files = {file for file, _ in told}
+    for name, flow in flows.value.items() if flows is not None else ():
+        if flow.file in files:
+            project.misshapen.add(("flows", name))
 
 
 @dataclass(slots=True)

@@ -73,14 +73,14 @@ class Surroundings:
 def load(folder: Path, around: Surroundings) -> Loaded:
     """Read and check the project. DefinitionError with all problems where it is wrong."""
     # YAML and pydantic cost a tenth of a second: only what is really read pays it (decisions, 30).
-    from csflow.flow.layers import read_project  # noqa: PLC0415
+    from csflow.flow.layers import read_project, said_once  # noqa: PLC0415
 
     project = read_project(folder, around.packs, limits=(MAX_FILES, MAX_TOTAL))
     if around.holidays is not None:
         _fill_holidays(project.tree, around.holidays)
     importables = around.importables() if around.importables is not None else None
     definition, found = _build(project.tree, tuple(project.files), around, importables)
-    problems = [*project.problems, *project.located(found)]
+    problems = said_once([*project.problems, *project.located(found)])
     if definition is None:
         message = f"more than {MAX_PROBLEMS} mistakes: mend some, and the others are looked for"
         problems.append(Problem(problems[0].file, 1, 1, message))

@@ -51,6 +51,9 @@ _AMBIGUOUS = re.compile(
 )
 _BAD_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
+READERS = "means different things to different YAML readers: quote it"
+BOOLEAN_KEY = "is a boolean for many YAML readers: choose another word"
+
 Scalar = str | int | float | bool | None
 Place = tuple[str, int, int]  # file, line, column
 
@@ -181,9 +184,9 @@ class _Reader:
         elif event.style is None and text in _NULLS:
             self.problem(event, "a key is a word; this one is empty")
         elif event.style is None and text.lower() in BOOLEAN_WORDS:
-            self.problem(event, f"key '{text}' is a boolean for many YAML readers: choose another word")
+            self.problem(event, f"key '{text}' {BOOLEAN_KEY}")
         elif event.style is None and text not in top.item.value and _AMBIGUOUS.fullmatch(text):
-            self.problem(event, f"key {_short(text)} means different things to different YAML readers: quote it")
+            self.problem(event, f"key {_short(text)} {READERS}")
         else:
             return True
         return False
@@ -209,7 +212,7 @@ class _Reader:
         if text in _TRUTHS:
             return _TRUTHS[text]
         if text.lower() in BOOLEAN_WORDS or _AMBIGUOUS.fullmatch(text):
-            self.problem(event, f"{_short(text)} means different things to different YAML readers: quote it")
+            self.problem(event, f"{_short(text)} {READERS}")
             return text
         if len(text) <= 40 and _INTEGER.match(text):
             return int(text)
