@@ -163,3 +163,19 @@ def test_a_case_that_opens_and_moves_in_one_pass_is_one_case(run):
     run("trigger", "again", "C-1", "--at", "2026-03-03")
     told = json.loads(run("run", "--as-of", "2026-03-03", "--format", "json"))
     assert (len(told["moved"]), told["cases"]) == (1, 1)
+
+
+def test_what_would_steer_a_terminal_is_written_out_wherever_people_read_a_name(run):
+    name = "Ada\x1b[31m &\nCo\u202e\x9b5"
+    run("customer", "add", "C-1", "--name", name, "--set", "hope=80%", "--at", "2026-01-05")
+    run("run", "--as-of", "2026-01-05")
+    for words in (
+        ("customer", "show", "C-1"),
+        ("status", "--stuck", "1", "--as-of", "2026-02-05"),
+        ("explain", "C-1", "--as-of", "2026-02-05"),
+    ):
+        told = run(*words)
+        assert not set(told) & {"\x1b", "\x9b", "\u202e"}, words
+        if words[0] != "explain":
+            assert r"Ada\x1b[31m &\nCo\u202e\x9b5" in told, words
+    assert json.loads(run("customer", "show", "C-1", "--format", "json"))["name"] == name  # a script gets what is there

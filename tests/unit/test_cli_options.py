@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from csflow.cli.options import instant_of
+from csflow.cli.options import for_people, instant_of
 from csflow.errors import UsageError
 from csflow.values import Zone, day
 
@@ -27,3 +27,20 @@ def test_an_instant_is_a_day_a_time_and_perhaps_an_offset(text: str) -> None:
 def test_a_day_in_another_form_is_refused_and_not_taken_as_its_beginning(text: str) -> None:
     with pytest.raises(UsageError, match="neither a day nor an instant: write 2026-01-31 or 2026-01-31T14:30"):
         instant_of(text, SHANGHAI)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Ada & Co", "Ada & Co"),
+        ("北京\u3000诊所 \u2764\ufe0f", "北京\u3000诊所 \u2764\ufe0f"),
+        ("\x1b]0;x\x07\r\n\x00\x7f", r"\x1b]0;x\x07\r\n\x00\x7f"),
+        ("a\u2028b\u2066c", r"a\u2028b\u2066c"),
+    ],
+)
+def test_what_would_steer_a_terminal_is_written_out(text: str, told: str) -> None:
+    assert for_people(text) == told
+
+
+def test_a_text_of_several_lines_keeps_them() -> None:
+    assert for_people("a\n\tb\r", lines=True) == "a\n\tb\\r"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.cli.options import as_of_option, format_option, instant_of, print_json
+from csflow.cli.options import as_of_option, for_people, format_option, instant_of, print_json
 from csflow.cli.reading import LANGUAGE, known_language
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _print(found: dict[str, Any], definition: Any, language: str | None) -> None
             last = metric.name
             click.echo(f"\n{words.metric(metric.name)}")
         group = ", ".join("(none)" if word is None else str(word) for word in figure["group"].values()) or "all"
-        click.echo(f"  {group:<24} {_value(figure['value'], metric.type.name):>12}  {_parts(figure)}")
+        click.echo(f"  {for_people(group):<24} {_value(figure['value'], metric.type.name):>12}  {_parts(figure)}")
         for one in figure.get("of", ()):
             value = f"{_value(one['value'], metric.type.name)}" if "value" in one else ""
             click.echo(f"    {one['customer']:<22} {value:>12}  {_parts(one)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csflow.cli.called import as_called
-from csflow.cli.options import now
+from csflow.cli.options import for_people, now
 from csflow.values import counted
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def told(app: Csflow, output: str, done: Delivered, *, dry_run: bool = False) ->
         click.echo(json.dumps(kind | data_of(app, done, dry_run=dry_run), ensure_ascii=False))
     else:
         for line in lines_of(app, done, dry_run=dry_run):
-            click.echo(line)
+            click.echo(for_people(line))
     return FAILED if done.unwell else DONE
 
 

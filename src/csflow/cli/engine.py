@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 import click
 
 from csflow.cli.delivering import data_of, once, told
-from csflow.cli.options import as_of_option, by_option, format_option, instant_of, now
+from csflow.cli.options import as_of_option, by_option, for_people, format_option, instant_of, now
 from csflow.errors import UsageError
 from csflow.values import counted
 
@@ -271,7 +271,7 @@ class Report:
             more = counted(len(self._ways) - SHOWN, "more way")
             click.echo(f"  and {more}: --format json lists every case")
         for failure in outcome.failed[:SHOWN]:
-            click.echo(f"  failed: {failure['case']}: {failure['error']}")
+            click.echo(for_people(f"  failed: {failure['case']}: {failure['error']}"))
         if len(outcome.failed) > SHOWN:
             click.echo(f"  and {len(outcome.failed) - SHOWN} more that failed")
         for failure in outcome.plugins:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.cli.options import by_option, format_option, instant_of, now, print_json
+from csflow.cli.options import by_option, for_people, format_option, instant_of, now, print_json
 from csflow.errors import UsageError
 from csflow.values import Instant, Zone, day, share_text
 
@@ -89,7 +89,7 @@ def print_result(result: dict[str, Any], output: str, lines: Iterable[str]) -> N
         print_json(result)
         return
     for line in lines:
-        click.echo(line)
+        click.echo(for_people(line))
     if result.get("dry_run"):
         click.echo("dry run: nothing was written")
 
@@ -103,7 +103,7 @@ def print_rows(rows: list[dict[str, Any]], output: str, lines: Iterable[str]) ->
             print_json(row)
     else:
         for line in lines:
-            click.echo(line)
+            click.echo(for_people(line))
 
 
 _WITHIN = re.compile(r"(?:ago|first|last|average|sum)\((?:\w+, )?(?P<fact>[\w.]+)")  # of the type of what they read

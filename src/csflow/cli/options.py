@@ -17,6 +17,7 @@ from csflow.errors import UsageError
 from csflow.values import Instant, Zone, day
 
 INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -100,6 +101,12 @@ def progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, description=f"{what} {name}", completed=done, total=max(total, 1))
 
         yield show
+
+
+def for_people(text: str, *, lines: bool = False) -> str:
+    """Text as it may stand in a terminal: what would steer it is written out. ``lines``: it has several."""
+    kept = "\n\t" if lines else ""
+    return STEERING.sub(lambda found: found[0] if found[0] in kept else ascii(found[0])[1:-1], text)
 
 
 def print_json(data: Any) -> None:

@@ -9,7 +9,7 @@ import click
 
 from csflow.cli.called import as_called
 from csflow.cli.hand import print_result, print_rows, table
-from csflow.cli.options import by_option, format_option, now, print_json
+from csflow.cli.options import by_option, for_people, format_option, now, print_json
 from csflow.errors import UsageError
 from csflow.values import counted
 
@@ -74,11 +74,11 @@ def show(here: Here, id_: str, output: str) -> None:
         return
     for name in SHOWN:
         if found[name] is not None and (name != "held" or found["held"] != found["error"]):
-            click.echo(f"{name + ':':<11}{found[name]}")
+            click.echo(f"{name + ':':<11}{for_people(str(found[name]))}")
     if found["title"] is not None:
-        click.echo(f"\n{found['title']}\n\n{found['text']}")
+        click.echo(f"\n{for_people(found['title'])}\n\n{for_people(str(found['text']), lines=True)}")
     else:
-        click.echo(f"\n{found['message']}: {found['options']}")
+        click.echo(f"\n{found['message']}: {for_people(str(found['options']))}")
 
 
 @outbox.command(epilog="Example:  csflow outbox release --case lifecycle/C-0001/1")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from csflow.cli.called import as_called
 from csflow.cli.hand import is_share
+from csflow.cli.options import for_people
 from csflow.values import counted, share_text
 
 if TYPE_CHECKING:
@@ -89,6 +90,11 @@ def _effects(flow: Flow) -> Iterator[Effect]:
         yield from milestone.do
     for deadline in (*(stage.deadline for stage in flow.stages.values()), *(m.deadline for m in milestones)):
         yield from deadline.overdue if deadline is not None else ()
+
+
+def escape(text: str) -> str:
+    """Text that comes from data or YAML, as it may stand among rich's marks and in a terminal."""
+    return markup.escape(for_people(text))
 
 
 def _console() -> Console:
