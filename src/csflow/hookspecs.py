@@ -163,12 +163,16 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who a message goes to: ``kind`` is person, contact or role; ``address`` says how to reach them, by notifier."""
+    """Who a message goes to: ``kind`` is person or contact; ``address`` says how to reach them, by notifier.
+
+    ``role`` is the role that the rule names and this person fills, if it names one.
+    """
 
     kind: str
     id: str
     name: str | None
     address: Mapping[str, str]
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

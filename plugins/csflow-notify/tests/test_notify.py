@@ -56,14 +56,36 @@ def test_it_sends_once_and_says_when_it_could_not(room, caplog):
     assert SECRET not in caplog.text
 
 
-def test_a_role_has_a_place_of_its_own_and_all_others_the_default(monkeypatch):
-    environment = {"CSFLOW_NOTIFY_ROLE_CSM_LEAD": "json://a", "CSFLOW_NOTIFY_DEFAULT": "json://b"}
-    told = [
-        notify.places_of(Recipient(kind, id_, None, {}), environment)[0]
-        for kind, id_ in (("role", "csm-lead"), ("person", "li"))
-    ]
-    assert told == ["json://a", "json://b"]
-    assert notify.places_of(Recipient("person", "li", None, {"apprise": "json://c"}), environment)[0] == "json://c"
+def test_a_person_goes_before_the_role_and_all_others_to_the_default():
+    environment = {
+        "CSFLOW_NOTIFY_PERSON_ANN": "json://p", "CSFLOW_NOTIFY_ROLE_CSM_LEAD": "json://r",
+        "CSFLOW_NOTIFY_DEFAULT": "json://d",
+    }  # fmt: skip
+
+    def place(who, role=None, **address):
+        return notify.places_of(Recipient("person", who, None, address, role), environment)[0]
+
+    assert [place("ann", "csm-lead"), place("li", "csm-lead"), place("li", "csm"), place("li")] == [
+        "json://p", "json://r", "json://d", "json://d",
+    ]  # fmt: skip
+    assert place("ann", apprise="json://c") == "json://c"
+
+
+def test_a_message_to_a_role_goes_where_the_environment_says_for_it(csflow_project, room, monkeypatch):
+    monkeypatch.delenv("CSFLOW_NOTIFY_PERSON_LI")
+    monkeypatch.setenv("CSFLOW_NOTIFY_ROLE_CSM", room.url)
+    project = csflow_project(
+        {
+            "people.yaml": "roles: {csm: Manager}\npeople: {li: {roles: [csm]}}\n",
+            "lifecycle.yaml": "flow: lifecycle\nopens: customer.id is known\n"
+            "stages: {one: {do: [{notify: csm, via: apprise}], transitions: {two: {trigger: go}}}, two: good}\n",
+        }
+    )
+    project.book.customer("C-1")
+    project.run()
+    project.csflow("outbox", "release", "--all")
+    assert project.csflow("deliver")[:2] == (0, "deliver: 1 message sent\n")
+    assert [one["title"] for one in room.got] == ["lifecycle – C-1 – one"]
 
 
 def test_those_who_share_a_place_share_its_failures(monkeypatch):
@@ -76,7 +98,7 @@ def test_those_who_share_a_place_share_its_failures(monkeypatch):
 
 
 def test_a_place_that_nothing_says_is_named_and_never_tried_again():
-    with pytest.raises(Undeliverable, match="neither CSFLOW_NOTIFY_PERSON_LI nor CSFLOW_NOTIFY_DEFAULT is set"):
+    with pytest.raises(Undeliverable, match="none of CSFLOW_NOTIFY_PERSON_LI, CSFLOW_NOTIFY_DEFAULT is set"):
         notify.places_of(Recipient("person", "li", None, {}), {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -95,7 +95,7 @@ class Items:
             item.error = NotReady(f"there is no notifier '{way}': {', '.join(self._means.notifiers)}")
             return item
         try:
-            item.recipient = Recipient(recipient.kind, recipient.id, recipient.name, self._addresses(recipient))
+            item.recipient = replace(recipient, address=self._addresses(recipient), role=_role_of(row))
         except NotReady as error:
             item.error = error
             return item
@@ -114,6 +114,11 @@ class Items:
                     raise NotReady(f"the environment has no {str(written)[1:]}, the address for {way}")
             found[way] = str(value)
         return found
+
+
+def _role_of(row: Any) -> str | None:
+    kind, _, name = (row.recipient or "").partition(":")
+    return name if kind == "role" else None
 
 
 def _behind(notifier: Any, message: Message) -> str:

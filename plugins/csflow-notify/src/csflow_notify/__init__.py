@@ -1,8 +1,8 @@
 """Messages of csflow to everything that apprise reaches: chat rooms, phones, services.
 
 ``via: apprise`` in a message or effect. Where a message goes is looked up in the environment, never in a file of the
-project: CSFLOW_NOTIFY_PERSON_LI for the person ``li``, CSFLOW_NOTIFY_ROLE_CSM for the role ``csm``, else
-CSFLOW_NOTIFY_DEFAULT. Each holds apprise URLs, separated by spaces. An address ``apprise: $TEAM_ROOM`` of a person is
+project: CSFLOW_NOTIFY_PERSON_LI for the person ``li``, CSFLOW_NOTIFY_ROLE_CSM for whoever is written to as ``csm``,
+else CSFLOW_NOTIFY_DEFAULT. Each holds apprise URLs, separated by spaces. An address ``apprise: $TEAM_ROOM`` of a person is
 taken from the environment by csflow itself and comes first.
 """
 
@@ -27,12 +27,19 @@ def places_of(recipient: Recipient, environment: Mapping[str, str]) -> tuple[str
     own = recipient.address.get(NAME)
     if own:
         return own, f"address {NAME}"
-    word = re.sub(r"\W", "_", recipient.id).upper()
-    names = [f"{PREFIX}{recipient.kind.upper()}_{word}", f"{PREFIX}DEFAULT"]
+    names = [_variable(recipient.kind, recipient.id)]
+    if recipient.role is not None:
+        names.append(_variable("role", recipient.role))
+    names.append(f"{PREFIX}DEFAULT")
     for name in names:
         if environment.get(name):
             return environment[name], name
-    raise Undeliverable(f"neither {' nor '.join(names)} is set")
+    raise Undeliverable(f"none of {', '.join(names)} is set")
+
+
+def _variable(kind: str, id_: str) -> str:
+    word = re.sub(r"\W", "_", id_)
+    return f"{PREFIX}{kind}_{word}".upper()
 
 
 def room(urls: str, name: str) -> apprise.Apprise:
