@@ -41,7 +41,7 @@ def test_every_field_of_what_a_plugin_is_given_or_gives_is_described(kind: type)
     described = {
         name for row in re.findall(r"^\| (`[^|]*) \|", TEXT, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
-    described |= {"kind", "name", "address"}  # of a recipient, in the row of its message
+    described |= {"kind", "name", "address", "role"}  # of a recipient, in the row of its message
     assert {spec.name for spec in dataclasses.fields(kind)} <= described
 
 

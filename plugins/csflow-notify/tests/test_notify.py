@@ -85,7 +85,7 @@ def test_a_message_to_a_role_goes_where_the_environment_says_for_it(csflow_proje
     project.run()
     project.csflow("outbox", "release", "--all")
     assert project.csflow("deliver")[:2] == (0, "deliver: 1 message sent\n")
-    assert [one["title"] for one in room.got] == ["lifecycle – C-1 – one"]
+    assert [one["title"] for one in room.got] == ["lifecycle – C-1 & Co (C-1) – one"]
 
 
 def test_those_who_share_a_place_share_its_failures(monkeypatch):

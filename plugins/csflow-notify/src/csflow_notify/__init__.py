@@ -2,8 +2,8 @@
 
 ``via: apprise`` in a message or effect. Where a message goes is looked up in the environment, never in a file of the
 project: CSFLOW_NOTIFY_PERSON_LI for the person ``li``, CSFLOW_NOTIFY_ROLE_CSM for whoever is written to as ``csm``,
-else CSFLOW_NOTIFY_DEFAULT. Each holds apprise URLs, separated by spaces. An address ``apprise: $TEAM_ROOM`` of a person is
-taken from the environment by csflow itself and comes first.
+else CSFLOW_NOTIFY_DEFAULT. Each holds apprise URLs, separated by spaces. An address ``apprise: $TEAM_ROOM`` of a
+person is taken from the environment by csflow itself and comes first.
 """
 
 from __future__ import annotations
