@@ -33,6 +33,23 @@ def test_rejects_name_line_column_reason_and_the_row(desk):
     assert desk.rows("customer", "key") == [("C4",)]
 
 
+def test_an_id_of_jsonl_is_a_text_or_a_number_and_a_name_is_one_value(desk):
+    rows = ['"true"', "true", '["a"]', '{"a": 1}', "7", "false"]
+    text = "".join(f'{{"id": {one}, "name": "Ann"}}\n' for one in rows) + '{"id": "C9", "name": ["Ann"]}\n'
+    told = desk.bring("customers", text, ending="jsonl")
+    assert counts(told) == (7, 2, 0, 0, 5, 0)
+    assert told.reasons == {
+        "id: … is no text and no number: write the id as one of these": 4,
+        "name: … is a list or a mapping: write one value": 1,
+    }
+    assert desk.rows("customer", "key") == [("7",), ("true",)]
+
+
+def test_a_key_of_jsonl_that_nothing_reads_is_told_in_its_line(desk):
+    with pytest.raises(UsageError, match=r"customers\.jsonl:3: nothing reads column 'NAME' \(did you mean name\?\)"):
+        desk.bring("customers", '{"id": "C1"}\n{"id": "C2"}\n{"id": "C3", "NAME": "x"}\n', ending="jsonl")
+
+
 def test_a_jsonl_line_that_cannot_be_read_is_one_refused_row(desk):
     text = '{"id": "C1", "name": "Ann"}\n{"id": "C2", \n[1]\n{"id": "C3", "name": "\\ud800"}\n{"id": "C4"}\n'
     told = desk.bring("customers", text, ending="jsonl")

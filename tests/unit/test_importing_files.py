@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 from hypothesis import given
@@ -135,6 +136,27 @@ def test_jsonl_has_the_columns_of_all_its_rows(write):
         ["id", "name", "left", "tags"],
         [(1, ["1", "Ann", "", ""]), (2, ["2.5", "", "true", ""]), (3, ["3", "", "", '["a", "b"]'])],
     )
+
+
+def test_a_jsonl_file_whose_rows_all_have_half_a_character_is_not_called_empty(write):
+    with pytest.raises(UsageError, match=r"data\.jsonl:2: half of a char"):
+        rows_of(write('\n{"id": "\\ud83d"}\n', "data.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv.gz", b"\x1f\x8b\x08\x00", "a gzip file: unpack it first"),
+        ("a.jsonl", b"\x1f\x8b\x08\x00", "a gzip file: unpack it first"),
+        ("a.xlsx", b"PK\x03\x04\x14", "a zip file, or a workbook"),
+        ("a.xls", b"\xd0\xcf\x11\xe0\xa1", "a workbook"),
+        ("a.json", b'[{"id": 1}]', "one piece of JSON: write one object a line into a file called .jsonl"),
+        ("a.json", b'\xef\xbb\xbf{"id": 1}', "one piece of JSON"),
+    ],
+)
+def test_a_file_that_people_take_for_a_table_is_called_what_it_is(write, name, content, told):
+    with pytest.raises(UsageError, match=rf"{name}: this is {re.escape(told)}"):
+        Source(write(content, name), Format())
 
 
 def test_a_jsonl_file_with_nothing_in_it_is_empty(write):

@@ -114,7 +114,8 @@ def import_file(
             raise UsageError(f"--complete: {path} lists refused rows, not all there are")
         if target is not None:
             target.refuse_foreign(source.columns)
-        rows = Rows(compile_plan(mapping, definition, source.columns, str(path)), definition, source.columns)
+        plan = compile_plan(mapping, definition, source.columns, str(path), source.named)
+        rows = Rows(plan, definition, source.columns)
         work = _Work(definition, rows, source, target, progress or _silent)
         with store.connected() as connection:
             return work.run(connection, as_of, dry_run=dry_run, complete=complete, recorded=recorded)

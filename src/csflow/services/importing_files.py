@@ -29,6 +29,11 @@ LONGEST_CELL = 131_072
 _HALF = re.compile("[\ud800-\udfff]")  # what JSON can say and no file or database can hold
 NO_OBJECT = "this line is not a JSON object"
 HALF = "half of a character (\\ud800 … \\udfff alone): write it whole"
+NO_TABLES = {  # how files begin that are none
+    b"\x1f\x8b": "a gzip file: unpack it first",
+    b"PK\x03\x04": "a zip file, or a workbook (.xlsx): unpack it, or save its sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "a workbook (.xls): save its sheet as CSV",
+}
 JSON_ENDINGS = frozenset({".jsonl", ".ndjson"})
 
 MARKS = ("line", "column", "reason")  # what a rejects file has in front of the source's own columns
@@ -43,6 +48,21 @@ class Unread(Row):
         kept = line.rstrip("\r\n")
         super().__init__([*[""] * width, kept if len(kept) < LONGEST_CELL else f"{kept[: LONGEST_CELL - 1]}…"])
         self.reason = reason
+
+
+class NoText(str):
+    """A cell that was true, false, a list or a mapping in JSON, as text: no id, and a value of some types only."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        """Another one than the text's: who remembers cells tells them apart."""
+        return hash((NoText, str(self)))
+
+    @property
+    def nested(self) -> bool:
+        """Whether it was a list or a mapping."""
+        return self.startswith(("[", "{"))
 
 
 @dataclass(slots=True)
@@ -83,11 +103,13 @@ class Source:
         self.form = form
         self.json = path.suffix.lower() in JSON_ENDINGS
         self.again = False
+        self.named: dict[str, int] = {}  # of JSONL: the line that names each column first
         try:
             about = path.stat()
             if not S_ISREG(about.st_mode) and not S_ISDIR(about.st_mode):  # it is read twice, and a pipe is read once
                 raise UsageError(f"{path}: not a regular file (a pipe, a device): write it to a file, and import that")
             self.size = about.st_size
+            self._check_kind()
             self._check_lines()
             if not self.json and self._begins_with_marks():
                 self.form = Format()
@@ -126,6 +148,16 @@ class Source:
             raise self._wrong_encoding() from None
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror or error}") from None
+
+    def _check_kind(self) -> None:
+        """UsageError for files that people take for a table, and that are packed, a workbook or one piece of JSON."""
+        with self.path.open("rb") as file:
+            begin = file.read(len(BOM) + 1)
+        told = next((told for mark, told in NO_TABLES.items() if begin.startswith(mark)), None)
+        if told is None and self.path.suffix.lower() == ".json" and begin.removeprefix(BOM)[:1] in (b"{", b"["):
+            told = "one piece of JSON: write one object a line into a file called .jsonl"
+        if told is not None:
+            raise UsageError(f"{self.path}: this is {told}")
 
     def _check_lines(self) -> None:
         if self.size < BLOCK:
@@ -208,18 +240,23 @@ class Source:
 
     def _json_columns(self) -> Row:
         """JSONL has no header: the columns are the keys of all its rows, in the order they first appear."""
-        columns: dict[str, None] = {}
+        first = None
         with self._open() as file:
             self._rewound, self._file = self._file, file
             try:
-                for _, row in self._guarded_rows():
+                for number, row in self._guarded_rows():
                     if isinstance(row, dict):
-                        columns.update(dict.fromkeys(row))
+                        for name in row:
+                            self.named.setdefault(name, number)
+                    else:
+                        first = first or (number, row.reason)
             finally:
                 self._file = self._rewound
-        if not columns:
+        if not self.named and first is not None:
+            raise UsageError(f"{self.path}:{first[0]}: {first[1]}")
+        if not self.named:
             raise UsageError(f"{self.path}: the file is empty: no line of it can be read")
-        return list(columns)
+        return list(self.named)
 
     def _guarded_rows(self) -> Iterator[tuple[int, dict[str, str] | Unread]]:
         try:
@@ -294,6 +331,4 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False)
+    return NoText(json.dumps(value, ensure_ascii=False))

@@ -148,8 +148,13 @@ def _share(said: Any, where: str) -> float:
         raise UsageError(f"{where}: max_missing is a share such as 5%, not '{said}'") from None
 
 
-def compile_plan(mapping: Mapping, definition: Definition, columns: Sequence[str], file: str) -> Plan:
-    """Fit a mapping to a file's columns. UsageError lists every column that fits nowhere or is missing, at once."""
+def compile_plan(
+    mapping: Mapping, definition: Definition, columns: Sequence[str], file: str, named: dict[str, int] | None = None
+) -> Plan:
+    """Fit a mapping to a file's columns. UsageError lists every column that fits nowhere or is missing, at once.
+
+    ``named``: the line that names a column, where that is not the first.
+    """
     said = mapping.columns if mapping.columns is not None else _own_names(mapping, definition, columns)
     problems: list[str] = []
     fillings: dict[str, Filling] = {}
@@ -166,10 +171,12 @@ def compile_plan(mapping: Mapping, definition: Definition, columns: Sequence[str
         except ValueError as error:
             problems.append(f"{name}: {error}")
     used = {columns[place] for filling in fillings.values() for place in filling.reads}
-    problems += _left_over(mapping, columns, used, known) if not problems else []
+    left = _left_over(mapping, columns, used, known) if not problems else []
     problems += [f"{_either(group)} is missing" for group in mapping.kind.needs if not set(group) & set(said)]
-    if problems:
-        raise UsageError("\n".join(f"{file}:1: {problem}" for problem in problems))
+    told = [f"{file}:{(named or {}).get(column, 1)}: {problem}" for column, problem in left]
+    told += [f"{file}:1: {problem}" for problem in problems]
+    if told:
+        raise UsageError("\n".join(told))
     core = {name: filling for name, filling in fillings.items() if name in mapping.kind.columns}
     declared = {name: filling for name, filling in fillings.items() if name not in mapping.kind.columns}
     return Plan(mapping, core, declared, definition.currency, zone)
@@ -296,19 +303,19 @@ def _spelled(value: Any) -> str:
     return "" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def _left_over(mapping: Mapping, columns: Sequence[str], used: set[str], known: dict[str, Any]) -> list[str]:
+def _left_over(
+    mapping: Mapping, columns: Sequence[str], used: set[str], known: dict[str, Any]
+) -> list[tuple[str, str]]:
+    """The columns that nothing reads, each with what to say of it."""
     if "*" in mapping.ignore:
         return []
     left = [column for column in columns if column not in used and column not in mapping.ignore]
     if len(columns) == 1 and (sign := next((one for one in SEPARATORS if one in columns[0]), None)):
         way = "say `with: {delimiter: " + json.dumps(sign) + "}` in its mapping"
-        return [f"one column only, '{columns[0]}': if its cells are parted by {json.dumps(sign)}, {way}"]
+        return [(columns[0], f"one column only, '{columns[0]}': if its cells are parted by {json.dumps(sign)}, {way}")]
     own = f"; a file of {plural(mapping.kind.name)} has {', '.join(known)}" if mapping.columns is None else ""
-    return [
-        f"nothing reads column '{column}'{_near(column, known)}: "
-        f"give it a place under columns, or list it under ignore{own}"
-        for column in left
-    ]
+    way = f"give it a place under columns, or list it under ignore{own}"
+    return [(column, f"nothing reads column '{column}'{_near(column, known)}: {way}") for column in left]
 
 
 def _either(group: tuple[str, ...]) -> str:
@@ -316,5 +323,6 @@ def _either(group: tuple[str, ...]) -> str:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    found = get_close_matches(name, list(known), 1, 0.6)
-    return f" (did you mean {found[0]}?)" if found else ""
+    lower = {one.lower(): one for one in known}
+    found = get_close_matches(name.lower(), lower, 1, 0.6)
+    return f" (did you mean {lower[found[0]]}?)" if found else ""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from csflow import values
+from csflow.services.importing_files import NoText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,8 @@ def converter(kind: Type, reading: Reading, zone: Zone, currency: str) -> Callab
     words = reading.words
 
     def from_cell(cell: str) -> Value:
+        if isinstance(cell, NoText) and cell.nested and kind.name != "choices":
+            raise ValueError(f"{_quoted(cell)} is a list or a mapping: write one value")
         cell = cell.strip()
         if words is not None:
             cell = words.get(cell, cell)
@@ -87,7 +90,9 @@ def _plain(kind: Type, reading: Reading, zone: Zone, currency: str) -> Callable[
 
 
 def key(cell: str) -> str | None:
-    """An id: trimmed; ValueError when it is too long to be one, or cannot be typed."""
+    """An id: trimmed; ValueError when it is too long to be one, cannot be typed, or was no text and no number."""
+    if isinstance(cell, NoText):
+        raise ValueError(f"{_quoted(cell)} is no text and no number: write the id as one of these")  # noqa: TRY004 - of the row
     cell = cell.strip()
     if len(cell) > LONGEST_KEY:
         raise ValueError(f"an id has at most {LONGEST_KEY} characters")
