@@ -22,8 +22,8 @@ CATALOGUE = Catalogue({
     "contract": SubjectKind("contract", {"starts_on": DATE, "ends_on": DATE, "amount": MONEY, "renewed": BOOLEAN}),
     "contact": SubjectKind("contact", {"left": BOOLEAN}),
     "person": SubjectKind("person", {"name": TEXT}),
-    "activity": SubjectKind("activity", {"kind": TEXT, "at": TIME}, fields_allowed=False),
-    "task": SubjectKind("task", {"name": TEXT}, fields_allowed=False),
+    "activity": SubjectKind("activity", {"kind": TEXT, "at": TIME}),
+    "task": SubjectKind("task", {"name": TEXT}),
 })  # fmt: skip
 NAMES = Names(
     CATALOGUE,
@@ -188,6 +188,8 @@ def test_products_are_bounded_so_that_no_double_overflows():
         ("usage.depth =< 5%", "cannot read 'usage.depth =< 5%' (write <=)"),
         ("customer.name = '=>'", "cannot read 'customer.name = '=>'' (use == to compare)"),
         ("true && true", "cannot read 'true && true' (write and, or, not)"),
+        ("customer.name == “x”", "cannot read 'customer.name == “x”': “ (U+201C) is not \""),
+        ("since（x） > 1", "cannot read 'since（x） > 1': （ (U+FF08) is not ("),
         ("sinse(today) > days(1)", "no function 'sinse': did you mean 'since'?"),
         ("since(today, now) > days(1)", "since(…) takes 1 argument"),
         ("not_there.at_all", "unknown fact 'not_there.at_all'"),

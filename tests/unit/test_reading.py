@@ -217,3 +217,22 @@ def test_random_yaml_like_text_gives_a_tree_or_problems_with_places(text: str) -
     _, problems, whole = read_text(text, "f.yaml")
     assert whole or problems
     assert all(p.line >= 1 and p.column >= 1 and "\n" not in p.message for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ("flow： lifecycle\nstages: {a: good}\n", "2:7: ", "; in line 1, ： (U+FF1A) is not :"),
+        ("flow: f\nstages:\n  a: good\nlabel：生命\nopens: true\n", "5:1: ", "; in line 4, ： (U+FF1A) is not :"),
+        ("flow: f\nlabel:\u00a0x\nopens: true\n", "3:1: ", "; in line 2, a no-break space (U+00A0) is not a space"),
+        ("a: “b: c”\n", "1:6: ", '; in line 1, “ (U+201C) is not "'),
+    ],
+)
+def test_a_sign_that_only_looks_like_one_of_yaml_is_named_with_its_line(text: str, place: str, hint: str) -> None:
+    (line,) = told(text)
+    assert (line[: len(place)], line[-len(hint) :]) == (place, hint)
+
+
+def test_signs_in_texts_quotes_and_comments_are_nobodys_mistake() -> None:
+    assert "U+" not in told("a: '：' # ：\nb: 生命：周期\nc\nd: 1")[0]
+    assert tree("a: 生命：周期\n") == {"a": "生命：周期"}

@@ -15,6 +15,7 @@ from csflow.errors import ExpressionError
 from csflow.flow import nodes as n
 from csflow.flow.calls import CALLS
 from csflow.flow.checking import Checker, as_condition
+from csflow.flow.lookalikes import lookalike
 from csflow.flow.names import Names, Scope
 from csflow.flow.records import record
 from csflow.flow.types import BOOLEAN, NUMBER, Fact, Type
@@ -144,6 +145,8 @@ def _line(text: str) -> str:
 
 
 def _hint(text: str, error: SyntaxError) -> str:
+    if (other := lookalike(text)) is not None:
+        return f": {other[1]}"
     bare = re.sub(r"'[^']*'", "", text)
     turned = re.search(r"(?<![=!<>])=([<>])(?!=)", bare)
     if turned:

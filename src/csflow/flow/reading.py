@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
 )
 
 from csflow.errors import Problem
+from csflow.flow.lookalikes import lookalike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MOST_PROBLEMS = 50  # of one file, in reading it: a bomb of aliases has thousands, and who mends it needs the first
+
+_LOOK_BACK = 4  # lines above a mistake of YAML in which its reason may stand
 
 BOOLEAN_WORDS = frozenset({"on", "off", "yes", "no", "true", "false", "y", "n"})
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -298,7 +301,7 @@ def read_text(text: str, file: str) -> tuple[Item | None, list[Problem], bool]:
     try:
         whole = reader.read(YAML(typ="safe", pure=True).parse(text.removeprefix("\ufeff")))
     except MarkedYAMLError as error:
-        return None, [*reader.problems, _syntax_problem(error, file)], False
+        return None, [*reader.problems, _syntax_problem(error, reader)], False
     except (
         YAMLError,
         YAMLStreamError,
@@ -322,11 +325,20 @@ def _some(problems: list[Problem]) -> list[Problem]:
     return [*kept, Problem(rest[0].file, rest[0].line, rest[0].column, f"and {len(rest):,} more like these")]
 
 
-def _syntax_problem(error: MarkedYAMLError, file: str) -> Problem:
+def _syntax_problem(error: MarkedYAMLError, reader: _Reader) -> Problem:
     mark = error.problem_mark or error.context_mark
     what = " ".join(part for part in (error.context, error.problem) if part) or "not YAML"
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    return Problem(file, line, column, f"not YAML: {_short(what, 160)}")
+    return Problem(reader.file, line, column, f"not YAML: {_short(what, 160)}{_other_sign(reader.lines, line)}")
+
+
+def _other_sign(lines: list[str], line: int) -> str:
+    """A sign in or a little above that line which only looks like one of YAML's; one in a text is nobody's mistake."""
+    for number in range(min(line, len(lines)), max(line - _LOOK_BACK, 0), -1):
+        place, said = lookalike(lines[number - 1], "：“”‘’\u00a0") or (0, "")
+        if said and (": " not in lines[number - 1][:place] or lines[number - 1][place] in "“”‘’"):
+            return f"; in line {number}, {said}"
+    return ""
 
 
 def read_bytes(content: bytes, file: str) -> tuple[Item | None, list[Problem], bool]:
