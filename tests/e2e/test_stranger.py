@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -229,3 +230,22 @@ def test_a_wrong_address_and_wrong_columns_are_told_at_their_places(project):
     code, out, _ = csflow(project, "validate", str(project))
     assert code == 3
     assert f"{project / 'maps.yaml'}:2:44: customer has no 'nmae': did you mean 'name'?" in out.splitlines()
+
+
+def test_names_that_the_systems_encoding_has_not_cost_a_line_and_no_traceback(project):
+    flow = "flow: 生命\nopens: {trigger: go}\nstages: {a: {transitions: {b: {trigger: x}}}, b: good}\n"
+    (project / "生命周期.yaml").write_text(flow, "utf-8")
+    assert csflow(project, "customer", "add", "C1")[0] == 0
+    assert csflow(project, "trigger", "go", "C1")[0] == 0
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+    def running(*words):
+        program = str(Path(sys.executable).parent / "csflow")
+        call = [program, "--project", str(project), *words]
+        done = subprocess.run(call, env=plain, capture_output=True, timeout=60)
+        return done.returncode, done.stderr.decode("ascii")
+
+    assert running("history", "C1") == (0, "")  # the list of files that the cache keeps is done without
+    code, said = running("status")
+    assert code == 6
+    assert said == "csflow: '\\u751f\\u547d' cannot be written in ascii: set LC_ALL=C.UTF-8, or PYTHONUTF8=1\n"

@@ -273,6 +273,11 @@ def _guarded(run: Any) -> int:
     except (KeyboardInterrupt, click.Abort):  # at a question of click's
         click.echo(f"csflow: interrupted; {WHOLE}", err=True)
         return 130
+    except UnicodeEncodeError as error:  # of a file's name, or of what is printed
+        word = ascii(error.object[error.start : error.end][:20])
+        what = f"{word} cannot be written in {error.encoding}"
+        click.echo(f"csflow: {what}: set LC_ALL=C.UTF-8, or PYTHONUTF8=1", err=True)
+        return 6
     except OSError as error:
         click.echo(f"csflow: {error.filename or 'file or network'}: {error.strerror or error}", err=True)
         return 6

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -190,7 +191,8 @@ def _project_of(path: Path) -> Path:
 def _known_files(folder: Path) -> tuple[Path, ...] | None:
     try:
         text = (folder / CACHE / "files.json").read_text("utf-8")
-        return tuple(Path(name) for name in json.loads(text))
+        names = [os.fsdecode(os.fsencode(name)) for name in json.loads(text)]  # a name that no file has here is none
+        return tuple(map(Path, names))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 
