@@ -56,7 +56,7 @@ def _happened(result: dict[str, Any]) -> list[str]:
     return lines + [f"{one['case']}: message to {one['recipient']}" for one in result["messages"]]
 
 
-@click.group()
+@click.group(epilog="Example:  csflow case open complaint C-0001 --by li")
 def case() -> None:
     """Open, fill and show cases: flow/SUBJECT/number."""
 
@@ -139,7 +139,7 @@ def _entry(one: dict[str, Any]) -> str:
     return f"{moved}{one['to'] or ''}{place}".strip()
 
 
-@click.group()
+@click.group(epilog="Example:  csflow task list --role csm")
 def task() -> None:
     """List tasks, do them, put them off, hand them over."""
 

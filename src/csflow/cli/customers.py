@@ -34,7 +34,7 @@ ROLE = click.option(
 )
 
 
-@click.group()
+@click.group(epilog="Example:  csflow customer show C-0001")
 def customer() -> None:
     """Enter, change and show customers."""
 
@@ -173,7 +173,7 @@ def _what(one: dict[str, Any], definition: Definition) -> str:
     return " ".join(word for word in words if word)
 
 
-@click.group()
+@click.group(epilog="Example:  csflow contact erase P-17")
 def contact() -> None:
     """Erase a contact's personal data."""
 
@@ -198,7 +198,7 @@ def _traces(numbers: dict[str, int]) -> str:
     return ", ".join(counted(number, TRACES[what]) for what, number in numbers.items() if number)
 
 
-@click.group()
+@click.group(epilog="Example:  csflow activity add C-0001 visit")
 def activity() -> None:
     """Note a visit, a call … with a customer."""
 

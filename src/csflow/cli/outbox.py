@@ -35,7 +35,7 @@ def filters(function: F) -> F:
     return function
 
 
-@click.group()
+@click.group(epilog="Example:  csflow outbox list --status dead")
 def outbox() -> None:
     """List messages; release, retry or drop them."""
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from csflow.cli import Here
 
 
-@click.group()
+@click.group(epilog="Example:  csflow db upgrade")
 def db() -> None:
     """Look after the database."""
 
