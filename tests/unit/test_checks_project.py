@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 Told = Callable[..., list[str]]
 
+LABEL = "a text or one text for each language"
 FLOW = (
     "flow: f\nfields: {cause: [price, service], note: text}\n"
     "stages:\n  a: {transitions: {b: {trigger: go}}}\n  b: good\n"
@@ -139,3 +141,46 @@ def test_the_address_of_a_database_is_taken(told: Told, address: str) -> None:
 )
 def test_a_number_that_does_not_fit_is_told_in_words_of_the_language(told: Told, line: str, message: str) -> None:
     assert told({"csflow.yaml": f"csflow: 1\nname: p\nzone: UTC\n{line}\n"}) == [message]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("roles: {t: {assign: u}, u: {assign: t}}", "1:21: roles are filled like each other in a circle: t → u → t"),
+        ("roles: {t: {assign: t}}", "1:21: roles are filled like each other in a circle: t → t"),
+        ("roles: {t: {leads: t}}", "1:20: roles lead each other in a circle: t → t"),
+        ("roles: {s: {leads: t}, t: {leads: u}, u: {leads: t}}", "1:35: roles lead each other in a circle: t → u → t"),
+        ("roles: {s: {assign: t}, t: {assign: u}, u: {assign: pool}}", None),
+        (
+            "metrics: {a.b: {uses: x/y, type: number, with: {window: 0 days}}}",
+            "1:57: '0 days' is no time at all: nothing would ever be seen in such a window",
+        ),
+        (
+            "fields: {customer: {ok: {choices: []}}}",
+            "1:35: no word stands here, so nothing could be chosen: take choices: out, or fill it",
+        ),
+        (
+            "flow: f\nstages: {a: {deadline: 3, transitions: {b: {trigger: go}}}, b: good}",
+            "2:24: expected a length or a date to count from, such as '3 days', found a number",
+        ),
+        (
+            "messages: {m: {text: {customer.name}}}",
+            f"1:22: expected {LABEL}, found a mapping: a text that begins with a brace is written in quotes",
+        ),
+        (
+            "messages: {m: 'Dear {{customer.name}}'}",
+            "1:21: a brace that is not closed, or not opened: a hole has one on each side, {customer.name}",
+        ),
+        (
+            "metrics: {a.b: 'customer.amount * 1,5'}",
+            "1:17: a comma (decimals are written with a point: 1.5) is not in the language",
+        ),
+    ],
+)
+def test_what_means_nothing_is_refused_with_the_word_that_helps(told: Told, text: str, message: str | None) -> None:
+    assert told(text) == ([] if message is None else [message])
+
+
+def test_a_brace_is_written_by_a_var(load_project: Callable[..., Any]) -> None:
+    files = {"x.yaml": "vars: {brace: '{'}\nmessages: {m: 'one {vars.brace} for {customer.name}'}"}
+    assert load_project(files).problems == []

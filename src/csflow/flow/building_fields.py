@@ -40,6 +40,8 @@ def field_type(site: Site, path: Path, written: Tree) -> tuple[Type, dict[str, d
     branches: list[tuple[str, tuple[str, ...]]] = []
     leaves = _leaves(site, (*path, "choices"), choices, labels, branches)
     double = [word for word, times in Counter(leaves).items() if times > 1]
+    if not leaves:
+        site.wrong((*path, "choices"), "no word stands here, so nothing could be chosen: take choices: out, or fill it")
     if double:
         site.wrong((*path, "choices"), f"choice '{double[0]}' is there twice")
     return Type(str(written.get("type") or "choice"), tuple(dict.fromkeys(leaves)), tuple(branches)), labels

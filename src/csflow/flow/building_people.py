@@ -23,7 +23,25 @@ _BRACE = re.compile(r"[{}]")
 
 def build_roles(site: Site) -> dict[str, Role]:
     """Every role, with the way it is filled."""
-    return {name: _role(site, ("roles", name), name, content or {}) for name, content in section(site.tree, "roles")}
+    roles = {name: _role(site, ("roles", name), name, content or {}) for name, content in section(site.tree, "roles")}
+    _circles(site, "assign", {name: role.assign.get("") for name, role in roles.items()}, "roles are filled like")
+    _circles(site, "leads", {name: role.leads for name, role in roles.items()}, "roles lead")
+    return roles
+
+
+def _circles(site: Site, key: str, onward: dict[str, str | None], what: str) -> None:
+    """Note, once each, the circles that roles make which name another role under ``key``."""
+    done: set[str] = set()
+    for begin in onward:
+        trail: list[str] = []
+        name: str | None = begin
+        while name in onward and name not in done:
+            done.add(name)
+            trail.append(name)
+            name = onward[name]
+        if name in trail:
+            circle = " → ".join([*trail[trail.index(name) :], name])
+            site.wrong(("roles", name, key), f"{what} each other in a circle: {circle}")
 
 
 def _role(site: Site, path: Path, name: str, content: Tree) -> Role:
@@ -159,7 +177,11 @@ def _pieces(site: Site, path: Path, text: str, use: tuple[str, str | None]) -> t
     pieces.append(text[end:])
     stray = _BRACE.search(_HOLE.sub(lambda match: "_" * len(match[0]), text))
     if stray:
-        site.wrong(path, "a brace that is not closed, or not opened", offset=stray.start())
+        site.wrong(
+            path,
+            "a brace that is not closed, or not opened: a hole has one on each side, {customer.name}",
+            offset=stray.start(),
+        )
     return tuple(piece for piece in pieces if piece is not None and piece != "")
 
 

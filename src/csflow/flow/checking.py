@@ -24,6 +24,7 @@ MOST_PRODUCTS = 8  # of facts up to 10^15: so none can leave the range of a doub
 DEEPEST_EXTREMES = 4  # each level of min() and max() doubles the SQL
 SPELLED = {
     "Mod": "%", "Pow": "**", "FloorDiv": "//", "IfExp": "if", "Subscript": "[ ]", "Is": "is", "MatMult": "@",
+    "Tuple": "a comma (decimals are written with a point: 1.5)",
 }  # fmt: skip
 
 Handler = Callable[["Checker", ast.Call], n.Node]

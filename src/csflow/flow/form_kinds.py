@@ -49,6 +49,15 @@ def _is_label(value: Any) -> bool:
     )
 
 
+def _label(value: Any) -> Any:
+    if not _is_label(value):
+        hint = (
+            ": a text that begins with a brace is written in quotes" if value == {} else ""
+        )  # `{a.b}` is `{a.b: null}`
+        raise ValueError(f"expected a text or one text for each language, found {kind_of(value)}{hint}")
+    return value
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -77,10 +86,13 @@ Word = Annotated[
 Scalar = Annotated[Any, *_own(lambda v: isinstance(v, (str, int, float)), "one value", _SCALAR)]
 Number = Annotated[float, *_own(_is_number, "a number", {"type": "number"})]
 Yes = Annotated[bool, PlainValidator(_truth), WithJsonSchema({"type": "boolean"})]
-Label = Annotated[Any, *_own(_is_label, "a text or one text for each language", _LABEL)]
+Label = Annotated[Any, PlainValidator(_label), WithJsonSchema(_LABEL)]
 Guard = Annotated[Any, *_own(lambda v: isinstance(v, (str, bool)), "a condition", {"type": ["string", "boolean"]})]
 Expr = Scalar
 Anything = Annotated[Any, WithJsonSchema({})]
+DueText = Annotated[
+    str, *_own(lambda v: isinstance(v, str), "a length or a date to count from, such as '3 days'", _TEXT)
+]
 Length = Annotated[str, *_own(lambda v: isinstance(v, str), "a length such as '14 days'", _TEXT)]
 
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from csflow.flow.form_kinds import (
     LANGUAGE,
     Anything,
+    DueText,
     Expr,
     Form,
     Guard,
@@ -187,7 +188,7 @@ class Due(Form):
     """A time by which something is to be done."""
 
     shorthand = "due"
-    due: Text
+    due: DueText
     calendar: Text | None = None
     stops_while: Guard | None = None
 

@@ -151,7 +151,9 @@ class Site:
             return
         path = (*path, "with", "window")
         length = self.parsed(path, parse_length, text)
-        if length is not None and not length.calendar:
+        if length is not None and length.amount <= 0:
+            self.wrong(path, f"'{text}' is no time at all: nothing would ever be seen in such a window")
+        elif length is not None and not length.calendar:
             unit = length.unit.replace("_", " ")
             self.wrong(path, f"a window is counted in days, weeks, months or years, not in {unit}")
 
