@@ -283,6 +283,17 @@ def test_a_message_that_waits_for_longer_than_a_pass_is_wrong(daily: Shop) -> No
     ]
 
 
+def test_the_reason_told_is_that_of_the_message_told(daily: Shop) -> None:
+    outbox(daily, "pending", "2026-01-05")
+    outbox(daily, "pending", "2026-01-07", error="the environment has no DI_MAIL")
+    outbox(daily, "dead", "2026-01-07", error="a late reason")
+    outbox(daily, "dead", "2026-01-06", error="a former reason")
+    assert [what for _, what in lines(looked(daily, "2026-01-08"), "outbox")] == [
+        "2 messages could not be delivered; one of 2026-01-06 23:59: a former reason",
+        "2 messages not sent yet, the oldest of 2026-01-05 23:59; one of 2026-01-07 23:59: the environment has no DI_MAIL",
+    ]
+
+
 def test_a_demo_is_looked_at_as_of_its_end_and_nothing_of_it_is_late(daily: Shop) -> None:
     outbox(daily, "pending", "2026-01-05")
     assert len(wrong(looked(daily, "2026-03-01"))) == 2  # the pass is late, and so is the message

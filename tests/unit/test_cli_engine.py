@@ -18,9 +18,10 @@ from filelock import FileLock
 from csflow.app import Csflow
 from csflow.cli import main
 from csflow.cli.engine import Report, wait_of
-from csflow.cli.options import progress
+from csflow.cli.options import now, progress
 from csflow.errors import UsageError
 from csflow.store import locking
+from csflow.values import Zone, day_text
 
 PROJECT = """
 csflow: 1
@@ -175,7 +176,11 @@ def test_a_pass_of_a_moment_to_come_is_refused_unless_it_is_meant(project: Path)
         assert "--as-of 2999-12-31 is to come" in refused.stderr
     assert csflow("--project", project, "run", "--as-of", "2999-12-31", "--dry-run").exit_code == 0
     assert csflow("--project", project, "run", "--as-of", "2026-01-06").exit_code == 0  # nothing was written in 2999
-    assert csflow("--project", project, "run", "--as-of", "2999-12-31", "--ahead").exit_code == 0
+    nine_years = day_text(Zone("UTC").day_of(now()) + 9 * 365)
+    assert csflow("--project", project, "run", "--as-of", nine_years, "--ahead").exit_code == 0
+    refused = csflow("--project", project, "run", "--as-of", "2999-12-31", "--ahead")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "--ahead writes ten years ahead at most" in refused.stderr
 
 
 def test_the_detailed_exit_code_tells_change_from_none(project: Path) -> None:

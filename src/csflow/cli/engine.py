@@ -34,6 +34,7 @@ NOUNS = {"milestones": ("milestone",), "messages": ("message",), "tasks": ("task
 SHOWN = 12  # ways and failures in the text
 UNITS = {"s": 1, "m": 60, "h": 3600}
 WAIT = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+FURTHEST = 3653  # days that --ahead may write ahead
 DONE, FAILED, CHANGED = 0, 1, 5
 
 
@@ -149,10 +150,12 @@ def _request(app: Csflow, said: dict[str, Any]) -> Request:
         near = get_close_matches(flow, flows, n=1)
         raise UsageError(f"no flow '{flow}'{f': did you mean {near[0]}?' if near else ''}")
     at = instant_of(said["as_of"], app.zone)
-    if app.zone.day_of(at) > app.zone.day_of(now()) and not (said["dry_run"] or said["ahead"]):
+    days = app.zone.day_of(at) - app.zone.day_of(now())
+    if days > (FURTHEST if said["ahead"] else 0) and not said["dry_run"]:
+        meant = "--ahead writes ten years ahead at most" if said["ahead"] else "or say --ahead if you mean it"
         raise UsageError(
             f"--as-of {said['as_of']} is to come, and after a pass there none can be written before it:"
-            " look with --dry-run, or say --ahead if you mean it"
+            f" look with --dry-run, {meant}"
         )
     return Request(
         at,

@@ -350,27 +350,37 @@ class _Doctor:
 
     def _outbox(self) -> list[Finding]:
         o = t.outbox.c
-        rows = self.connection.execute(
-            select(o.status, func.count(), func.min(o.at), func.max(o.error)).group_by(o.status)
-        )
-        by_status = {status: (many, at, error) for status, many, at, error in rows}
+        rows = self.connection.execute(select(o.status, func.count(), func.min(o.at)).group_by(o.status))
+        by_status = {status: (many, at) for status, many, at in rows}
         found = []
         if "dead" in by_status:
-            many, _, error = by_status["dead"]
-            what = f"{counted(many, 'message')} could not be delivered{f': {error}' if error else ''}"
+            many, _ = by_status["dead"]
+            what = f"{counted(many, 'message')} could not be delivered{self._reason_of_oldest('dead', many)}"
             found.append(Finding("outbox", what, "csflow outbox list --status dead; then outbox retry or drop"))
         if "pending" in by_status:
-            many, at, error = by_status["pending"]
+            many, at = by_status["pending"]
             late = self.now - at > (self.patience or DAY_US) and not self.generated
             what = f"{counted(many, 'message')} not sent yet, the oldest of {self.zone.text(at)}"
+            what += self._reason_of_oldest("pending", many, at)
             advice = "a demo sends none by itself: csflow deliver does" if self.generated else "csflow deliver"
-            found.append(Finding("outbox", f"{what}{f': {error}' if error else ''}", advice, wrong=late))
+            found.append(Finding("outbox", what, advice, wrong=late))
         if "withheld" in by_status:
             what = f"{counted(by_status['withheld'][0], 'message')} withheld since a first pass or --catch-up"
             found.append(
                 Finding("outbox", what, "csflow outbox release --all sends them, outbox drop does not", wrong=False)
             )
         return found
+
+    def _reason_of_oldest(self, status: str, many: int, named: Instant | None = None) -> str:
+        """Why the oldest of so many messages that failed did; when it is of, where that is not ``named`` yet."""
+        o = t.outbox.c
+        failed = select(o.at, o.error).where(o.status == status, o.error.is_not(None))
+        oldest = self.connection.execute(failed.order_by(o.at, o.id).limit(1)).first()
+        if oldest is None:
+            return ""
+        if many == 1 or oldest.at == named:
+            return f": {oldest.error}"
+        return f"; one of {self.zone.text(oldest.at)}: {oldest.error}"
 
     def _unknown(self) -> list[Finding]:
         """Metrics that were measured and are known of nobody: no rule that reads them can ever be decided."""
