@@ -61,6 +61,7 @@ WORDS_SAID = {  # (flow, stage) → weeks in the stage before somebody says the 
     ("win_back", "open"): (6, "done", {}),
     ("lifecycle", "paused"): (7, "resume", {}),
 }  # fmt: skip
+ANSWERED = {"hand_over": "accept", "picked": "agreed"}  # word → the one that follows it
 OFFERS = {  # (flow, stage) → what a colleague writes into the case after a week
     ("renewal", "prepare"): {"goals": "a third of all bookings online", "forecast": "safe"},
     ("renewal", "offer"): {"discount": "5%"},
@@ -290,9 +291,14 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
         return
     waits, word, fields = WORDS_SAID.get((flow, stage), (0, "", {}))
     if word and case["weeks"] >= waits and chance.random() > 0.15:
-        if word == "agreed":
-            fields = {"agreed_for": f"{_text(monday + timedelta(days=2))} 10:00"}
-        _say(clinic, flow, word, monday, files, case=name, **fields)
+        _say(clinic, flow, word, monday, files, case=name, **_filled(word, fields, monday))
+        then = ANSWERED.get(word)
+        if then is not None and chance.random() > 0.15:  # by a colleague the day after, whenever csflow looks again
+            _say(clinic, flow, then, monday + timedelta(days=1), files, case=name, **_filled(then, {}, monday))
+
+
+def _filled(word: str, fields: dict[str, str], monday: date) -> dict[str, str]:
+    return {"agreed_for": f"{_text(monday + timedelta(days=2))} 10:00"} if word == "agreed" else fields
 
 
 def _work(chance: random.Random, case: Case) -> Rows:
