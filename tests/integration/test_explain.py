@@ -138,7 +138,8 @@ def test_deadlines_are_due_then_missed(shop):
     shop.run("2026-02-03")
     case = shop.explain("C-1", "2026-02-04")
     assert (case["deadlines"][0]["status"], case["deadlines"][0]["missed"]) == ("missed", "2026-02-01 23:59")
-    assert [(task["name"], task["role"], task["overdue"]) for task in case["tasks"]] == [("call", "csm", False)]
+    [task] = case["tasks"]
+    assert (task["name"], task["label"], task["role"], task["overdue"]) == ("call", "Call them", "csm", False)
 
 
 def test_a_word_that_waits_comes_before_the_rules(shop):

@@ -93,7 +93,7 @@ def explain_cases(connection: Connection, view: View, cases: Iterable[int]) -> I
 
     - ``milestones``: ``name of (stage|flow) optional trigger reached``, and where not reached ``holds guard true_on``;
     - ``deadlines``: ``name due status (due|past due|met|met late|missed|stopped|undated) met missed person stopped``;
-    - ``tasks``: the open ones, ``name number role person opened due overdue``;
+    - ``tasks``: the open ones, ``name number label role person opened due overdue``;
     - ``transitions``, in their order: ``to place verdict (true|false|unknown|waits for trigger|waits for approval)
       holds trigger only approve asks guard values true_on``;
     - ``words``: what is waiting in the inbox for it;

@@ -12,6 +12,7 @@ from csflow.flow.machine import FlowMachine
 from csflow.services import triggers
 from csflow.services.asking import Scope
 from csflow.services.parties import number_of
+from csflow.services.tasking import label_of
 from csflow.services.waiting import said_of, words_waiting
 from csflow.services.work import Work
 from csflow.store import tables as t
@@ -112,11 +113,12 @@ class Around:
         """The case's open tasks as JSON, those that are due first in front."""
         waiting = [task for task in self.tasks[case] if task.done_at is None]
         waiting.sort(key=lambda task: (task.due is None, task.due or 0, task.name, task.number))
-        text = self._text
+        text, definition = self._text, self.view.definition
+        flow = definition.flows[self.rows[case].flow]
         return [
             {
-                "name": task.name, "number": task.number, "role": task.role, "person": task.person,
-                "opened": text(task.opened_at), "due": text(task.due),
+                "name": task.name, "number": task.number, "label": label_of(definition, flow, task),
+                "role": task.role, "person": task.person, "opened": text(task.opened_at), "due": text(task.due),
                 "overdue": task.due is not None and task.due < self.view.now,
             }
             for task in waiting
