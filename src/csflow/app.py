@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings
 
 from csflow.errors import DefinitionError, UsageError
-from csflow.flow.files import CACHE, GENERATED, POPULATION_FILE, PROJECT_FILE
+from csflow.flow.files import CACHE, GENERATED, POPULATION_FILE, PROJECT_FILE, misnamed
 from csflow.flow.loader import Loaded, Packs, Surroundings, folders_of, load, load_cached, project_folders
 from csflow.flow.types import Importable
 from csflow.store.catalogue import CATALOGUE
@@ -436,14 +436,23 @@ def find_project(start: Path) -> Path:
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / PROJECT_FILE).is_file():
             return folder
+    for folder in (start.resolve(), *start.resolve().parents):
+        _refuse_misnamed(folder)
     raise UsageError(
         f"no {PROJECT_FILE} in {start} or above: name a project with --project, or make one with csflow init"
     )
 
 
+def _refuse_misnamed(folder: Path) -> None:
+    other = misnamed(folder)
+    if other is not None:
+        raise UsageError(f"no {PROJECT_FILE} in {folder}, but {other} is there: call it {PROJECT_FILE}")
+
+
 def project_at(folder: Path) -> Path:
     """The named folder, if it holds a project. UsageError where it does not."""
     if not (folder / PROJECT_FILE).is_file():
+        _refuse_misnamed(folder)
         raise UsageError(f"no {PROJECT_FILE} in {folder}: csflow init {folder} makes a project there")
     return folder.resolve()
 

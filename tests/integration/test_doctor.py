@@ -371,6 +371,7 @@ def test_a_database_that_is_not_there_is_a_note_and_is_not_made(tmp_path: Path) 
     [
         ("sqlite:////no/such/folder/x.db", "no such folder"),
         ("postgresql://nobody@127.0.0.1:1/none", "the database none on 127.0.0.1"),
+        ("postgresql+asyncpg://x/y", "csflow works with postgresql://, not with postgresql+asyncpg://"),
         ("mysql://x", "csflow works with sqlite:/// and postgresql://"),
     ],
 )

@@ -184,3 +184,34 @@ def test_what_means_nothing_is_refused_with_the_word_that_helps(told: Told, text
 def test_a_brace_is_written_by_a_var(load_project: Callable[..., Any]) -> None:
     files = {"x.yaml": "vars: {brace: '{'}\nmessages: {m: 'one {vars.brace} for {customer.name}'}"}
     assert load_project(files).problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "csflow.yaml",
+            "csflow: '1'\nname: p\n",
+            "1:10: csflow: is the version of the language, which is 1; found '1': write it without quotes",
+        ),
+        (
+            "x.yaml",
+            "label: F\nflow: 🎉\nstages: {a: {transitions: {b: {trigger: t}}}, b: good}\n",
+            "2:7: '🎉' cannot be the name of a flow: use letters, digits and _",
+        ),
+        ("roles.YAML", "rols: {a: A}\n", "1:1: unknown key 'rols': did you mean 'roles'?"),
+    ],
+)
+def test_versions_names_and_endings_written_otherwise_are_told_at_their_place(
+    told: Told, name: str, text: str, message: str
+) -> None:
+    assert told({name: text}) == [message]
+
+
+@pytest.mark.parametrize("country", ["XX", "DE_BY"])
+def test_a_country_that_nobody_knows_is_told_with_what_to_write(told: Told, country: str) -> None:
+    way = "write a country (DE) or a part of one (DE-BY), or list the days"
+    pytest.importorskip("holidays")
+    assert told(f"calendars: {{shop: {{holidays: {country}, hours: {{}}}}}}", warnings=True) == [
+        f"1:30: the holidays of '{country}' are not known here: {way}"
+    ]

@@ -269,6 +269,15 @@ def test_without_a_project_from_the_folder_upwards_the_way_to_one_is_told(tmp_pa
         find_project(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["csflow.yml", "csflow.YAML"])
+def test_a_project_file_called_a_little_otherwise_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / name).write_text("csflow: 1")
+    for look in (lambda: find_project(tmp_path / "a"), lambda: project_at(tmp_path)):
+        with pytest.raises(UsageError, match=rf"no csflow\.yaml in .*, but {name} is there: call it csflow\.yaml"):
+            look()
+
+
 def test_a_country_that_nobody_knows_has_no_holidays() -> None:
     assert country_holidays("XX") is None
     assert country_holidays("DE-XX") is None

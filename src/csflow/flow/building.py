@@ -158,7 +158,7 @@ def _collect_names(site: Site, metrics: MetricBuilder) -> dict[str, dict[str, Fi
                     ("fields", kind, name), f"'{kind}.{name}' is there already, without declaring it", on_key=True
                 )
     for name, flow in section(tree, "flows"):
-        site.name(("flows", name, "flow"), name, "flow")
+        site.name(("flows", name, "flow"), name, "flow", on_key=False)
         names.flows[name] = _flow_names(site, name, flow)
     own = dict(names.flows)
     for name, variant in own.items():

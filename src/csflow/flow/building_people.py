@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.calendars import Calendar, parse_hours
@@ -117,7 +118,8 @@ def _calendar(site: Site, path: Path, name: str, content: Tree, zone: str) -> Ca
     days = {key: _days(site, (*path, key), content.get(key)) for key in ("closed_on", "open_on")}
     holidays = content.get("holidays")
     if isinstance(holidays, str):
-        message = f"the holidays of '{holidays}' are not known here: list the days, or install csflow[calendar]"
+        way = "write a country (DE) or a part of one (DE-BY)" if find_spec("holidays") else "install csflow[calendar]"
+        message = f"the holidays of '{holidays}' are not known here: {way}, or list the days"
         site.wrong((*path, "holidays"), message, warning=True)
         holidays = None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,14 @@ def shown(path: Path) -> str:
         return str(path)
 
 
+def misnamed(folder: Path) -> str | None:
+    """A file that was surely meant to be the project's own, and is called a little otherwise: ``csflow.yml``."""
+    with suppress(OSError):
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+        return next((one for one in names if one != PROJECT_FILE and one.lower() in {PROJECT_FILE, "csflow.yml"}), None)
+    return None
+
+
 def project_files(folder: Path) -> Iterator[Path]:
     """Every YAML file of the project, by path; not below a dot name, nor below another project's folder."""
     seen: set[tuple[int, int]] = set()
@@ -52,7 +61,7 @@ def project_files(folder: Path) -> Iterator[Path]:
                     continue
                 if _is_folder(entry):
                     waiting.append(Path(entry.path))
-                elif entry.name.endswith((".yaml", ".yml")):
+                elif entry.name.lower().endswith((".yaml", ".yml")):
                     found.append(Path(entry.path))
         except OSError:  # left out silently, its flows would be gone: whoever reads what is found says what is wrong
             found.append(here)

@@ -96,7 +96,8 @@ def _problem(detail: Any, form: type[Form]) -> tuple[Path, str, bool]:
     if kind == "missing":
         return path[:-1], f"'{path[-1]}:' is missing", False
     if path == ("csflow",) and kind == "literal_error":
-        return path, f"csflow: is the version of the language, which is 1; found '{detail['input']}'", False
+        hint = ": write it without quotes" if detail["input"] == "1" else ""
+        return path, f"csflow: is the version of the language, which is 1; found '{detail['input']}'{hint}", False
     if kind in _LIMITS:
         word, limit = _LIMITS[kind]
         return path, f"a whole number, {word} {detail['ctx'][limit]}, is needed here; found {detail['input']}", False

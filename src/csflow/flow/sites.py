@@ -195,15 +195,15 @@ class Site:
         self.wrong(path, f"no {what} '{word}'{nearest(str(word), listed)}", on_key=on_key)
         return False
 
-    def name(self, path: Path, word: str, what: str) -> None:
+    def name(self, path: Path, word: str, what: str, *, on_key: bool = True) -> None:
         """A name that expressions can read: every word of it an identifier, none a word of Python."""
         thing = f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
         for part in word.split("."):
             if keyword.iskeyword(part):
-                self.wrong(path, f"'{part}' cannot be the name of {thing}: no expression could read it", on_key=True)
+                self.wrong(path, f"'{part}' cannot be the name of {thing}: no expression could read it", on_key=on_key)
             elif not part.isidentifier():
                 message = f"'{word}' cannot be the name of {thing}: use letters, digits and _"
-                self.wrong(path, message, on_key=True)
+                self.wrong(path, message, on_key=on_key)
                 return
 
     def value(self, path: Path, value: Any, kind: Type) -> Any:

@@ -234,6 +234,8 @@ def engine_of(address: URL) -> Engine:
         try:
             engine = create_engine(address, pool_pre_ping=True)
         except (ModuleNotFoundError, NoSuchModuleError):
+            if address.drivername != "postgresql+psycopg":
+                raise StoreError(f"csflow works with postgresql://, not with {address.drivername}://") from None
             raise StoreError("PostgreSQL needs another package: install csflow[postgres]") from None
         event.listen(engine, "handle_error", _keep_statement)
         return engine
