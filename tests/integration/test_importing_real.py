@@ -141,7 +141,7 @@ def test_shuffled_rows_and_the_other_database_come_to_the_same(tmp_path, postgre
             if shuffle:
                 path = tmp_path / f"{name}.csv"
                 _shuffled(raven(name), path, key)
-            desk.bring_file(name, path, on="2025-01-01", rejects=tmp_path / "rejects.csv")
+            desk.bring_file(name, path, on="2025-01-01", rejects=tmp_path / f"{name}.rejects.csv")
         dumps.append(desk.dump())
         store.close()
     assert dumps[0] == dumps[1]
