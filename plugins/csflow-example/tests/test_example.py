@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from csflow.cli import main
-from csflow.hookspecs import RetryLater, Undeliverable
+from csflow.hookspecs import NotReady, RetryLater, Undeliverable
 from csflow.testing import Asked, check_metric, check_milestone, check_notifier, usage
 from csflow.values import day
 
@@ -47,6 +47,12 @@ def test_the_journal_gets_every_message_once(journal, monkeypatch):
 
     notifier = example.csflow_notifiers()["journal"]
     check_notifier(notifier, lambda: rows(journal), failing=[(broken, RetryLater)])
+
+
+def test_a_journal_that_nobody_named_is_told_before_it_is_opened(monkeypatch):
+    monkeypatch.delenv(example.JOURNAL, raising=False)
+    with pytest.raises(NotReady, match=example.JOURNAL):
+        example.csflow_notifiers()["journal"].ready()
 
 
 def test_an_address_that_nobody_reads_is_never_tried_again(journal):
