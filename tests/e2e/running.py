@@ -3,6 +3,7 @@ of its own that kills itself at the n-th commit."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -70,6 +71,28 @@ def die_at_commit(store: Store, number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     event.listen(store.engine, "commit", commit)
+
+
+def killed_at(project: Path, url: str, number: int, verb: list[str]) -> bool:
+    """Run a verb in a forked process that dies at its n-th commit; False when it had fewer."""
+    context = multiprocessing.get_context("spawn" if number == 0 else "fork")
+    process = context.Process(target=main, args=(str(project), url, str(number), *verb))
+    process.start()
+    process.join(120)
+    assert process.exitcode in (0, KILLED), (process.exitcode, verb)
+    return process.exitcode == KILLED
+
+
+def kill_through(project: Path, url: str, verb: list[str]) -> int:
+    """Run a verb to its end, each try killed one commit later than the one before, on what that one had left behind.
+
+    Returns how often it was killed. No connection to the database may be open: a fork would share it.
+    """
+    number = 1
+    while killed_at(project, url, number, verb):
+        number += 1
+        assert number < 100, verb
+    return number - 1
 
 
 def until_it_works(process: subprocess.Popen[str], verb: str, database: Path) -> int:

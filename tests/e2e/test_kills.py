@@ -119,16 +119,6 @@ def state(at) -> dict[str, list[tuple]]:
         return state_hash.state_of(connection, kinds, metrics)
 
 
-def killed_at(project: Path, url: str, number: int, verb: list[str]) -> bool:
-    """Run a verb in a forked process that dies at its n-th commit; False when it had fewer."""
-    context = multiprocessing.get_context("spawn" if number == 0 else "fork")
-    process = context.Process(target=running.main, args=(str(project), url, str(number), *verb))
-    process.start()
-    process.join(120)
-    assert process.exitcode in (0, running.KILLED), (process.exitcode, verb)
-    return process.exitcode == running.KILLED
-
-
 def test_a_verb_killed_at_any_commit_and_started_again_ends_as_if_nothing_had_happened(
     database: str, project: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -138,12 +128,7 @@ def test_a_verb_killed_at_any_commit_and_started_again_ends_as_if_nothing_had_ha
     at.store.close()
     for verb in verbs(data):
         do(calm, verb)
-        number = 1
-        # Each try is killed one commit later than the one before, on what that one had left behind.
-        while killed_at(project, database, number, verb):
-            kills += 1
-            number += 1
-            assert number < 100, verb
+        kills += running.kill_through(project, database, verb)
         difference = state_hash.first_difference(state(calm), state(at))
         assert not difference, (verb, difference)
         at.store.close()
@@ -167,7 +152,7 @@ def test_a_pass_killed_at_one_commit_and_run_again_is_the_same_for_each_commit(
     number, again = 1, True
     while again:
         copy = shutil.copy(before, tmp_path / f"killed{number}.db")
-        again = killed_at(project, f"sqlite:///{copy}", number, story[-1])
+        again = running.killed_at(project, f"sqlite:///{copy}", number, story[-1])
         resumed = running.Running(project, f"sqlite:///{copy}")
         do(resumed, story[-1])
         difference = state_hash.first_difference(state(calm), state(resumed))

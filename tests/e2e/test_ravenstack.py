@@ -312,3 +312,22 @@ def test_the_same_state_on_both_databases_done_twice_and_in_any_order_of_rows(
     same(reference[0], state(at))
     assert failed == reference[1]
     at.close()
+
+
+def test_killed_at_every_commit_of_every_file_and_pass_the_state_is_the_same(
+    database: str, data: Path, tmp_path: Path
+) -> None:
+    folder, on = project(tmp_path / "project"), weeks(WEEKS)[WEEKS // 2 :: WEEKS // 4]
+    calm = running.Running(folder, f"sqlite:///{tmp_path / 'calm.db'}")
+    bring_all(calm, data)
+    passes(calm, on, None)
+    verbs = [["import", name, str(data / file), LAST] for name, file in FILES.items()]
+    verbs += [[verb, week] for week in on for verb in ("measure", "advance")]
+    at = running.Running(folder, database)
+    at.store.close()
+    kills = [running.kill_through(folder, database, verb) for verb in verbs]
+    same(state(calm), state(at))
+    assert min(kills) >= 1
+    assert sum(kills) >= 100
+    at.close()
+    calm.close()
