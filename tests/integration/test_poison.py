@@ -80,11 +80,14 @@ CLOSES_BELOW = """
     for found in [o for o in gc.get_objects() if isinstance(o, Connection) and not o.closed]:
         found.connection.dbapi_connection.close()
     return {id: 1.0 for id in batch.subjects}"""
-CLOSES_ALL = CLOSES.replace("    return", """
+CLOSES_ALL = CLOSES.replace(
+    "    return",
+    """
     for found in [o for o in gc.get_objects() if type(o).__module__ in ('sqlite3', 'psycopg')]:
         if type(found).__name__ == 'Connection':
             found.close()
-    return""")
+    return""",
+)
 
 
 BAD_METRIC = "  shop.bad: {type: number, uses: bad/number, with: {list: [1, 2], window: 30 days}}\n"
@@ -143,7 +146,9 @@ def test_a_secret_in_what_a_plugin_raises_stands_nowhere(csflow_project, databas
     shop = shop_with(csflow_project, database, BAD.format(body=body))
     ran = shop.run()
     assert ran.measured.failed[0]["error"].startswith("bad/number: RuntimeError: 401 for $SHOP_API_TOKEN (bad.py:")
-    told = [shop.csflow(*verb) for verb in (["run", "--full"], ["plugins"], ["doctor"], ["plugins", "--format", "json"])]
+    told = [
+        shop.csflow(*verb) for verb in (["run", "--full"], ["plugins"], ["doctor"], ["plugins", "--format", "json"])
+    ]
     assert "hush-hush-hush" not in repr(told)
     with shop.app.store.reading() as connection:
         kept = [connection.execute(select(table)).all() for table in (t.plugin_failure, t.measured, t.run)]

@@ -169,6 +169,9 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run, and end the process with the exit code; a command may return its own (decisions, 27)."""
         extra["standalone_mode"] = False
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed before we came (>&-): what is said goes nowhere
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         gc.set_threshold(GARBAGE)
         before, sys.unraisablehook = sys.unraisablehook, _swallowed
         try:

@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -318,7 +318,9 @@ class _Delivery:
     def _send_some(self, way: str, waiting: list[Item], done: list[Done]) -> None:
         """Open the way and send, for a while: what was sent is moved from ``waiting`` to ``done``."""
         began = self._request.clock()
-        with self._opened(way, waiting[0]) as send:
+        with ExitStack() as way_open:
+            with redirect_stdout(sys.stderr):
+                send = way_open.enter_context(self._opened(way, waiting[0]))
             while waiting and self._held(waiting[0]) is None:
                 item = waiting[0]
                 error = self._try(send, item)

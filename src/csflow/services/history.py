@@ -12,7 +12,6 @@ from csflow.services.views import View, see
 from csflow.store import tables as t
 
 if TYPE_CHECKING:
-
     from csflow.flow.definition import Definition
     from csflow.store.opening import Store
     from csflow.values import Instant

@@ -21,12 +21,6 @@ def _day(number: int) -> date:
     return date.fromordinal(number + EPOCH)
 
 
-def _days_of(batch: Batch) -> int:
-    """The days of the metric's window, which ends today."""
-    amount, unit = str(batch.options["window"]).split()
-    return int(amount) * {"day": 1, "week": 7}[unit.removesuffix("s")]
-
-
 def _hours(written: Mapping[str, Any]) -> list[float]:
     """Opening hours of each weekday, Monday first, of ``{mon-fri: 10, sat: 6}`` (hours a day)."""
     found = [0.0] * 7
@@ -44,7 +38,7 @@ def open_share(batch: Batch) -> dict[str, float]:
     {mon-fri: 10, sat: 6}}``, or by the clinic's own field of hours a week where ``with: {per_week: customer.open_hours,
     reads: [customer.open_hours]}`` names one. Unknown where rows state no seconds, or a clinic is never open.
     """
-    days = _days_of(batch)
+    days = batch.days
     hours = _hours(batch.options.get("hours", {}))
     usual = sum(hours[_day(batch.today - back).weekday()] for back in range(days))
     own = batch.options.get("per_week")
@@ -62,7 +56,7 @@ def open_share(batch: Batch) -> dict[str, float]:
 def check_open_share(options: Mapping[str, Any]) -> None:
     """What `csflow validate` says of wrong settings."""
     try:
-        _days_of(Batch((), options, 0))
+        Batch((), options, 0).days  # noqa: B018  # it raises
         _hours(options.get("hours", {}))
     except (KeyError, ValueError):
         raise ValueError("say with: {window: 4 weeks, hours: {mon-fri: 10, sat: 6}}") from None
