@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -291,7 +292,9 @@ def test_quiet_times_that_are_none_are_refused(project: Path, quiet: str, told: 
 def test_in_quiet_hours_the_text_says_until_when(project: Path) -> None:
     run(project, "--no-deliver")
     with (project / "csflow.yaml").open("a", encoding="utf-8") as file:
-        file.write("quiet: {weekly: [mon-sun]}\n")
+        today = datetime.now(UTC)  # and tomorrow, so that midnight may come in between, in the project's zone too
+        quiet = [f"{today + timedelta(days=n):%a}".lower() for n in (-1, 0, 1)]
+        file.write(f"quiet: {{weekly: [{', '.join(quiet)}]}}\n")
     done = csflow("--project", project, "deliver")
     assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "deliver: 0 messages sent")
     assert re.fullmatch(r"  quiet until \d{4}-\d\d-\d\d 00:00: 2 waiting", done.stdout.splitlines()[1])
