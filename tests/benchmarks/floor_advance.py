@@ -231,7 +231,7 @@ def _message(entry: tuple[int, str, int, str], place: str, role: str, out: dict)
         "title": {"en": title, "zh": title},
         "text": {
             "en": [f"{FLOW}/{key}/1, stage {stage}. Why: {why}"],
-            "zh": [f"{FLOW}/{key}/1,阶段:{stage}。原因:{why}"],
+            "zh": [f"{FLOW}/{key}/1，阶段：{stage}。原因：{why}"],
         },
     }  # fmt: skip
     told = json.dumps(body, ensure_ascii=False, sort_keys=True)

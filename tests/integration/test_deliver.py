@@ -97,7 +97,7 @@ def test_a_message_without_a_template_names_case_stage_due_time_and_why(office):
     assert message.title == "Desk – Ada (C-1) – Talking, overdue since 2026-03-04 23:59"
     assert message.text == "desk/C-1/1, stage Talking, overdue since 2026-03-04 23:59. Why: Nobody called"
     body = json.loads(office.outbox()[0].body)
-    assert body["text"]["zh"] == ["desk/C-1/1,阶段:沟通,应于 2026-03-04 23:59 完成,已逾期。原因:无人致电"]
+    assert body["text"]["zh"] == ["desk/C-1/1，阶段：沟通，应于 2026-03-04 23:59 完成，已逾期。原因：无人致电"]
 
 
 def test_a_repeat_says_what_the_first_try_said_whatever_was_changed_in_between(office, tmp_path):

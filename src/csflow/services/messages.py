@@ -143,7 +143,7 @@ class _Writer:
             why = in_language(effect.label, language) or f"{self._flow.name}: {effect.place}"
             stage = in_language(self._flow.stages[row.stage].label, language) or row.stage
             found[language] = [
-                f"{name},阶段:{stage}{self._due(language)}。原因:{why}" if language == "zh"
+                f"{name}，阶段：{stage}{self._due(language)}。原因：{why}" if language == "zh"
                 else f"{name}, stage {stage}{self._due(language)}. Why: {why}"
             ]  # fmt: skip
         return found
@@ -154,7 +154,7 @@ class _Writer:
             return ""
         text, over = self._work.text(due), due <= self._work.view.now
         if language == "zh":
-            return f",应于 {text} 完成,已逾期" if over else f",应于 {text} 完成"
+            return f"，应于 {text} 完成，已逾期" if over else f"，应于 {text} 完成"
         return f", overdue since {text}" if over else f", due {text}"
 
 
