@@ -13,7 +13,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "things": ("Deadlines and tasks past due", "延期节点与任务"),
     "counted": (
         "A case is overdue while a deadline is missed or a task past due. It counts with each person it is late with.",
-        "案例有节点延期未完成或任务过期未办,即为延期案例;涉及多人的案例在每人名下各计一次。",
+        "案例有节点延期未完成或任务过期未办，即为延期案例；涉及多人的案例在每人名下各计一次。",
     ),
     "moves": ("Moves in 28 days", "近28天流转"),
     "contents": ("On this page", "本页内容"),
@@ -47,7 +47,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "customer": ("Customer", "客户"),
     "failed": ("could not be made", "未能生成"),
     "renewed": ("Contracts that ended and were renewed", "到期合同续签"),
-    "never": ("csflow has not passed over this project yet: csflow run.", "尚未运行:请先执行 csflow run。"),
+    "never": ("csflow has not passed over this project yet: csflow run.", "尚未运行：请先执行 csflow run。"),
     "passed": ("last pass", "最近一次运行"),
     "good": ("good end", "好的结束"),
     "bad": ("bad end", "坏的结束"),
