@@ -71,6 +71,7 @@ _LARGEST_MINOR = 2**63 - 1
 _MOST_KNOWN = 20_000
 _TOO_LARGE = Decimal(10) ** 27
 _EXACTLY = Context(prec=60)
+_NOISE = Decimal("0.0001")  # of a minor unit: 59.970000000000006 is 59.97 that a program multiplied
 
 
 # Days ----------------------------------------------------------------------------------------------------------------
@@ -444,8 +445,16 @@ def minor_digits(currency: str) -> int:
     return 3 if currency in _THREE_MINOR else 2
 
 
+class TooFineError(ValueError):
+    """A written amount that its currency has no coins for."""
+
+
 def to_minor(amount: str | float | Decimal, currency: str) -> int:
-    """An amount as minor units, half-even. ValueError if it is no number or too large for the store."""
+    """An amount as minor units. ValueError if it is no number or too large for the store.
+
+    A number was computed and is rounded half-even. A text was written: TooFineError if the currency has fewer decimals,
+    for `1.234` can be a thousand and 1.23 would be another amount; what a float adds to an amount is passed over.
+    """
     if isinstance(amount, str) and not re.fullmatch(_NUMBER, amount.strip()):
         raise ValueError(f"{_quoted(amount)} is not an amount: write it as 80000 or 80000.50")
     try:
@@ -457,6 +466,9 @@ def to_minor(amount: str | float | Decimal, currency: str) -> int:
         raise ValueError(f"{_quoted(amount)} is not an amount: write it as 80000 or 80000.50") from error
     if abs(minor) > _LARGEST_MINOR:
         raise ValueError(f"{_quoted(amount)} is too large an amount")
+    if isinstance(amount, str) and abs(_EXACTLY.subtract(shifted, minor)) > _NOISE:
+        finest = f"more decimals than {currency} ({minor_digits(currency)})"
+        raise TooFineError(f"{_quoted(amount)} has {finest}: round it, or write thousands without a sign")
     return minor
 
 

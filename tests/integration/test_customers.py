@@ -114,6 +114,7 @@ def test_the_former_name_is_kept_and_the_change_has_an_author(hand):
         ({"segment": "smal"}, {}, "'smal' is not one of small, large: did you mean small"),
         ({"budget": "5 USD"}, {}, "customer.budget: no rate for USD is known"),
         ({"budget": "lots"}, {}, "customer.budget: 'lots' is not an amount"),
+        ({"budget": "1.234"}, {}, "customer.budget: '1.234' has more decimals than EUR"),
         ({"tags": "a, d"}, {}, "'d' is not one of a, b, c"),
         ({"signed_on": "1.2.2026"}, {}, "customer.signed_on: '1.2.2026' is not YYYY-MM-DD"),
         ({"id": "C-2"}, {}, "id cannot be changed"),

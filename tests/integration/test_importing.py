@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 from importing_project import ZONE, counts, definition
@@ -204,6 +205,24 @@ def test_a_contract_without_id_is_named_by_start_and_product(desk):
     assert counts(desk.bring("contracts", text_)) == (2, 2, 0, 0, 0, 0)
     assert desk.rows("contract", "key") == [("2024-01-01 base",), ("2025-01-01",)]
     assert counts(desk.bring("contracts", text_)) == (2, 0, 0, 2, 0, 0)
+
+
+def test_an_amount_with_decimals_that_its_currency_has_not_is_refused_and_never_another_amount(two):
+    two.definition = definition({"monthly": {"into": "contract", "columns": {
+        "id": "id", "customer": "customer", "starts_on": "from", "amount": "=price * 12"}}})  # fmt: skip
+    told = two.bring(
+        "contract",
+        "id,customer,starts_on,amount,currency\nA,C1,2024-01-01,1.234,EUR\nB,C1,2025-01-01,1.2300,EUR\n"
+        "C,C1,2026-01-01,99.5,JPY\nD,C1,2027-01-01,1.234,KWD",
+    )
+    assert counts(told) == (4, 2, 0, 0, 2, 0)
+    refused = Path(told.rejects).read_text("utf-8").splitlines()[1:]
+    assert [line.split(",")[:2] for line in refused] == [["2", "amount"], ["4", "amount"]]
+    assert "'1.234' has more decimals than EUR (2): round it, or write thousands without a sign" in refused[0]
+    assert [row for row in two.rows("contract", "key", "amount") if row[0] in "ABCD"] == [("B", 123), ("D", 1234)]
+    computed = two.bring("monthly", "id,customer,from,price\nE,C1,2028-01-01,8.3333")
+    assert (computed.new, computed.rejected) == (1, 0)
+    assert [row for row in two.rows("contract", "key", "amount") if row[0] == "E"] == [("E", 10000)]  # 99.9996
 
 
 def test_amounts_of_another_currency_wait_for_their_rate(desk):

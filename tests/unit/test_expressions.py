@@ -176,6 +176,8 @@ def test_products_are_bounded_so_that_no_double_overflows():
         ("quarter(usage.depth) == 1", "quarter(…) takes a date, not a share"),
         ("days_between(today, usage.depth) > 1", "a date is needed here, this is a share"),
         ("max(usage.active_days, usage.depth) > 1", "min(…) and max(…) take numbers or dates of one type"),
+        ("contract.amount > money(19.999)", "'19.999' has more decimals than CNY (2): round it, or write thousands without a sign"),
+        ("contract.amount > money(0.5, 'JPY')", "'0.5' has more decimals than JPY (0): round it, or write thousands without a sign"),
         ("contract.amount > money(5, 'dollar')", "a currency is three letters in quotes: money(100, 'USD')"),
         ("contract.ends_on in period", "`period` is known in book metrics only"),
         ("contract.ends_on in today", "after `in` stands a list: ('a', 'b')"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -293,8 +294,8 @@ def test_a_currency_has_its_own_decimals(currency: str, digits: int) -> None:
         (1.1, "KWD", 1_100),
         ("1234", "JPY", 1_234),
         ("-5.50", "EUR", -550),
-        ("0.125", "EUR", 12),  # half to even
-        ("0.135", "EUR", 14),
+        (Decimal("0.125"), "EUR", 12),  # half to even
+        (0.135, "EUR", 14),
         (Decimal("2.675"), "EUR", 268),
         (" 7 ", "EUR", 700),
         ("1E+3", "EUR", 100_000),
@@ -303,6 +304,37 @@ def test_a_currency_has_its_own_decimals(currency: str, digits: int) -> None:
 )
 def test_an_amount_becomes_minor_units_half_even(amount: str | float | Decimal, currency: str, minor: int) -> None:
     assert to_minor(amount, currency) == minor
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("1.2300", "EUR", 123),
+        ("33.330000000", "EUR", 3_333),
+        ("1.2e-1", "EUR", 12),
+        ("1.234", "KWD", 1_234),
+        ("100.0", "JPY", 100),
+        ("59.970000000000006", "EUR", 5_997),  # 3 * 19.99, as a float has it
+        ("1234567.8899999999", "EUR", 123_456_789),
+    ],
+)
+def test_decimals_that_say_nothing_are_passed_over(amount: str, currency: str, minor: int) -> None:
+    assert to_minor(amount, currency) == minor
+
+
+@pytest.mark.parametrize(
+    ("amount", "says"),
+    [
+        ("1.234", "'1.234' has more decimals than EUR (2): round it, or write thousands without a sign"),
+        ("-0.005", "'-0.005' has more decimals than EUR (2)"),
+        ("19.9901", "'19.9901' has more"),
+        ("5.1 JPY", "'5.1' has more decimals than JPY (0)"),
+        ("0.1234 KWD", "'0.1234' has more decimals than KWD (3)"),
+    ],
+)
+def test_an_amount_that_its_currency_cannot_pay_is_refused_not_rounded(amount: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        parse_money(amount, "EUR")
 
 
 @pytest.mark.parametrize(

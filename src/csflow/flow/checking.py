@@ -391,9 +391,12 @@ class Checker:
         return n.Call(function.gives, at, function, items)
 
     def money(self, amount: float, currency: str | None, at: int) -> n.Const:
-        """A constant amount in minor units of its currency."""
+        """A constant amount in minor units of its currency; ExpressionError for one that the currency cannot pay."""
         own = self.scope.names.currency
-        minor = float(to_minor(amount, currency or own))
+        try:
+            minor = float(to_minor(str(amount), currency or own))
+        except ValueError as error:
+            raise ExpressionError(str(error), at) from None
         return n.Const(MONEY, at, minor, None if currency in (None, own) else currency)
 
     def finish(self, node: n.Node) -> None:

@@ -244,20 +244,22 @@ def _filling(name: str, entry: Any, kind: Any, columns: tuple[str, ...], context
     if unknown:
         raise ValueError(f"no such key '{unknown[0]}'{_near(unknown[0], ENTRIES)}")
     declared = kind if not isinstance(kind, (str, Type)) else None
-    reading = Reading(said.get("format"), _words(said.get("values")))
+    value = said.get("value")
+    formula = isinstance(value, str) and value.startswith("=")  # so the loader expands `amount: =a * b`
+    column = str(value if formula else said.get("column", name))
+    constant = "value" in said and not formula
+    computed = not constant and column.startswith("=")
+    reading = Reading(said.get("format"), _words(said.get("values")), computed)
     required = name == "id" or any(group == (name,) for group in into.needs)
     convert = (
         key if name == "id" and not reading.words else _converter(kind, said.get("type"), reading, (zone, currency))
     )
-    column = str(said.get("column", name))
-    if isinstance(said.get("value"), str) and said["value"].startswith("="):  # so the loader expands `amount: =a * b`
-        column = said["value"]
-    elif "value" in said:
-        return Filling(name, (), convert, required, constant=_spelled(said["value"]), field=declared)
-    if column.startswith("="):
-        formula = compile_formula(column[1:], columns)
-        places = tuple(columns.index(one) for one in formula.columns)
-        return Filling(name, places, convert, required, compute=formula.compute, field=declared)
+    if constant:
+        return Filling(name, (), convert, required, constant=_spelled(value), field=declared)
+    if computed:
+        work = compile_formula(column[1:], columns)
+        places = tuple(columns.index(one) for one in work.columns)
+        return Filling(name, places, convert, required, compute=work.compute, field=declared)
     if column not in columns:
         raise ValueError(f"the file has no column '{column}'{_near(column, columns)}")
     return Filling(name, (columns.index(column),), convert, required, field=declared)
@@ -280,10 +282,10 @@ def _converter(kind: Any, stated: Any, reading: Reading, place: tuple[Zone, str]
     return Remembering(converter(wanted, reading, zone, currency)).__getitem__
 
 
-def amounts(cells: Iterable[Value], currencies: Iterable[Value], default: str) -> list[Value]:
+def amounts(cells: Iterable[Value], currencies: Iterable[Value], default: str, *, computed: bool) -> list[Value]:
     """Amounts in minor units, each of its row's currency. ValueError names the first that is none."""
     return [
-        None if cell is None else money(str(cell), str(currency or default))
+        None if cell is None else money(str(cell), str(currency or default), computed=computed)
         for cell, currency in zip(cells, currencies, strict=False)
     ]
 

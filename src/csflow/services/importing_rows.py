@@ -174,7 +174,8 @@ class Rows:
         """What is computed from converted columns. ValueError where it cannot be."""
         if "amount" in found:
             currencies = found.get("currency") or [None] * rows
-            found["amount"] = amounts(found["amount"], currencies, self.plan.currency)
+            computed = self.plan.fillings["amount"].compute is not None
+            found["amount"] = amounts(found["amount"], currencies, self.plan.currency, computed=computed)
         if self.kind.name == "contract" and "id" not in found:
             product = found.get("product") or [None] * rows
             pairs = zip(found["starts_on"], product, strict=True)

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,10 +46,14 @@ class Remembering(dict[str, Value]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a mapping wants a cell read: ``format`` for dates (strptime's letters), ``words`` replace cells."""
+    """How a mapping wants a cell read: ``format`` for dates (strptime's letters), ``words`` replace cells.
+
+    ``computed``: a formula made it, so an amount is rounded.
+    """
 
     format: str | None = None
     words: dict[str, str] | None = None
+    computed: bool = False
 
 
 def converter(kind: Type, reading: Reading, zone: Zone, currency: str) -> Callable[[str], Value]:
@@ -74,7 +79,7 @@ def _plain(kind: Type, reading: Reading, zone: Zone, currency: str) -> Callable[
         case "share":
             return _share
         case "money":
-            return lambda cell: money(cell, currency)
+            return partial(money, currency=currency, computed=reading.computed)
         case "boolean":
             return _boolean
         case "date":
@@ -119,10 +124,12 @@ def number(cell: str) -> float:
     return found
 
 
-def money(cell: str, currency: str) -> int:
-    """An amount in minor units of ``currency``."""
+def money(cell: str, currency: str, *, computed: bool = False) -> int:
+    """An amount in minor units of ``currency``; one that a formula computed is rounded."""
     try:
-        minor = values.to_minor(cell, currency)
+        minor = values.to_minor(Decimal(cell) if computed and _NUMBER.fullmatch(cell) else cell, currency)
+    except values.TooFineError:
+        raise
     except ValueError:
         raise ValueError(f"{_quoted(cell)} is not an amount in {currency}") from None
     return bounded(minor, currency)
