@@ -65,7 +65,8 @@ def packed(text: str) -> list[str]:
     """A rendered call in as few lines as fit, two levels deep."""
     for long, short in NAMES.items():
         text = text.replace(long, short)
-    pieces = re.sub(r", (?=sqlite_where|postgresql_where)", ",\n", text.replace("'", '"')).splitlines()
+    text = re.sub(r"""("[^"]*")|'""", lambda quoted: quoted[1] or '"', text)  # those within a text of SQL stay
+    pieces = re.sub(r", (?=sqlite_where|postgresql_where)", ",\n", text).splitlines()
     lines = [pieces[0].strip()]
     for piece in pieces[1:]:
         if len(lines[-1]) + len(piece) > WIDTH:

@@ -156,7 +156,7 @@ def _write(raw: sqlite3.Connection, cases: dict[int, dict], definition: str, cou
         out["history"],
     )
     raw.executemany(
-        'insert into outbox (effect_id, "case", seq, verb, recipient, body, at, status) values (?, ?, ?, ?, ?, ?, ?, ?)',
+        'insert into outbox (effect_id, "case", seq, party, verb, recipient, body, at, status) values (?, ?, ?, ?, ?, ?, ?, ?, ?)',
         out["outbox"],
     )
     raw.executemany("insert or ignore into dirty values (?)", [(row[1],) for row in rows.values()])
@@ -164,7 +164,7 @@ def _write(raw: sqlite3.Connection, cases: dict[int, dict], definition: str, cou
 
 
 def _one(row: list, what: dict, reached: dict, lines: list, definition: str, out: dict, counts: dict[str, int]) -> None:
-    case, _, stage, stay, came_from, came_stay, seq, key, person = row
+    case, customer, stage, stay, came_from, came_stay, seq, key, person = row
     changed: dict[str, list] = {}
     missed_by: dict[str, str] = {}
 
@@ -214,14 +214,14 @@ def _one(row: list, what: dict, reached: dict, lines: list, definition: str, out
                 line[5] = 1
                 changed[line[1]] = line
         if role is not None:
-            _message((case, key, seq, target), f"{place}.do.0", role, out)
+            _message((case, customer, key, seq, target), f"{place}.do.0", role, out)
             counts["messages"] += 1
     out["case"].append((stage, ended, stay, came_from, came_stay, seq, entered, ended_at, case))
     out["line"] += [(x[3], x[4], x[5], missed_by.get(x[1]), case, x[1]) for x in changed.values()]
 
 
-def _message(entry: tuple[int, str, int, str], place: str, role: str, out: dict) -> None:
-    case, key, seq, stage = entry
+def _message(entry: tuple[int, int, str, int, str], place: str, role: str, out: dict) -> None:
+    case, customer, key, seq, stage = entry
     parts = (PROJECT, FLOW, key, 1, seq, place, f"role:{role}", 0)
     effect = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
     why = f"{FLOW}: {place}"
@@ -235,7 +235,7 @@ def _message(entry: tuple[int, str, int, str], place: str, role: str, out: dict)
         },
     }  # fmt: skip
     told = json.dumps(body, ensure_ascii=False, sort_keys=True)
-    out["outbox"].append((effect, case, seq, "notify", f"role:{role}", told, r.NOW, "pending"))
+    out["outbox"].append((effect, case, seq, customer, "notify", f"role:{role}", told, r.NOW, "pending"))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ ROWS = {
     "milestone": 'select "case", stay, name, stage, at, current from milestone order by 1, 2, 3',
     "deadline": 'select "case", name, run, due, met, missed, person, dropped from deadline order by 1, 2, 3',
     "history": 'select "case", seq, kind, at, source, target, place, because from history where seq > 1 order by 1, 2',
-    "outbox": 'select effect_id, "case", seq, verb, recipient, message, body, at, status from outbox order by effect_id',
+    "outbox": 'select effect_id, "case", seq, party, verb, recipient, message, body, at, status from outbox order by effect_id',
 }
 
 

@@ -132,7 +132,7 @@ def again(project: Path, database: str) -> None:
             "claimed_until": None,
             "sent_at": None,
         }
-        connection.execute(update(t.outbox).values(**fresh, addressee=None))
+        connection.execute(update(t.outbox).values(**fresh, addressee=None, turn=None))
     app.close()
 
 

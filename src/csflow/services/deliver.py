@@ -1,8 +1,9 @@
-"""Hand out what waits in the outbox: at least once, in order for each case and recipient, without holding up others.
+"""Hand out what waits in the outbox: at least once, in order for each customer and addressee, nobody held up by others.
 
 A chunk of rows is claimed in one transaction – a token and a time until which the claim holds –, handed out, and marked
-in another. A deliver that dies in between leaves its claim, which runs out; then the same messages go out again under
-the same ids. What was marked as sent is never touched again.
+in another; what follows on a message that failed is not tried, and given back. A deliver that dies in between leaves
+its claim, which runs out; then the same messages go out again under the same ids. What was marked as sent is never
+touched again.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import sys
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, tuple_, update
 
 from csflow.flow.definition import Definition
 from csflow.hookspecs import (
@@ -31,12 +32,12 @@ from csflow.hookspecs import (
 from csflow.services.deliver_addressing import address
 from csflow.services.deliver_failures import as_failure, told_safely
 from csflow.services.deliver_items import Item, Items, Means
+from csflow.services.deliver_order import PENDING, Stopped, in_turn, is_first, of_first, rounds, troubled_last
 from csflow.services.deliver_quiet import alone, quiet_of
 from csflow.services.deliver_tries import TRIES, Streaks, wait_after
 from csflow.services.run import place_of
 from csflow.store import tables as t
 from csflow.store.opening import Store
-from csflow.store.questions import Unindexed
 from csflow.values import Instant, Zone
 
 CHUNK = 500  # rows claimed at once
@@ -116,6 +117,7 @@ class _Delivery:
         self._used: Counter[str] = Counter()  # messages of today, by addressee, as of the last claim
         self._tried: Counter[str] = Counter()  # those that this deliver could not get through
         self._streaks = Streaks()
+        self._stopped = Stopped()
 
     def run(self) -> Delivered:
         """All of it."""
@@ -123,10 +125,10 @@ class _Delivery:
             self._note([row], None, "dead", reason, None)
         self._told.quiet_until = self._quiet.until(self._started, self._zone)
         try:
-            if self._told.quiet_until is None:
-                self._digests()
-            while self._sweep():
-                pass
+            went = True
+            while went and self._left > 0:
+                went = self._told.quiet_until is None and self._digests()
+                went |= self._sweep()
         finally:
             self._let_go()
         self._look_ahead()
@@ -134,7 +136,7 @@ class _Delivery:
 
     def _sweep(self) -> bool:
         """Hand out once around all that is due now; whether anything went, so that what comes after it may go."""
-        went, after = False, 0
+        went, after = False, (0, 0)
         while self._left > 0:
             rows, last = self._claim(after)
             if last is None:
@@ -144,32 +146,33 @@ class _Delivery:
                 with self._store.reading() as connection:
                     items = self._items.of(connection, rows)
                 went |= self._hand_out(items)
-        return went and self._left > 0
+        return went
 
     # claims
 
-    def _due(self) -> list[ColumnElement[bool]]:
+    def _due(self, row: Any = o) -> list[ColumnElement[bool]]:
         now = self._request.clock()
         return [
-            o.status == "pending",
-            o.addressee.is_not(None),
-            or_(o.next_try.is_(None), o.next_try <= self._started),
-            or_(o.claimed_until.is_(None), o.claimed_until <= now),
+            row.status == PENDING,
+            row.addressee.is_not(None),
+            or_(row.next_try.is_(None), row.next_try <= self._started),
+            or_(row.claimed_until.is_(None), row.claimed_until <= now),
         ]
 
-    def _claim(self, after: int) -> tuple[list[Any], int | None]:
+    def _claim(self, after: tuple[int, int]) -> tuple[list[Any], tuple[int, int] | None]:
         """Take the next rows that may go; and the last one looked at (None: there are no more)."""
-        conditions = [*self._due(), o.surplus == 0, o.id > after, ~exists(_earlier(t.outbox.alias("earlier")))]
+        begins = of_first(lambda first: case((and_(*self._due(first), first.surplus == 0), 1), else_=0))
+        conditions = [*self._due(), o.surplus == 0, tuple_(o.turn, o.id) > tuple_(*after), begins == 1]
         if self._told.quiet_until is not None:
             conditions.append(o.verb == "uses")
-        statement = select(t.outbox).where(*conditions).order_by(o.id).limit(min(CHUNK, self._left))
+        statement = select(t.outbox).where(*conditions).order_by(o.turn, o.id).limit(min(CHUNK, self._left))
         with self._claiming() as connection:
             rows = connection.execute(statement.with_for_update(skip_locked=True, of=t.outbox)).all()
             if not rows:
                 return [], None
-            kept = self._within_budget(connection, rows)
+            kept = self._within_budget(connection, in_turn(connection, rows))
             self._hold(connection, [row.id for row in kept])
-        return kept, rows[-1].id
+        return kept, (rows[-1].turn, rows[-1].id)
 
     @contextmanager
     def _claiming(self) -> Iterator[Connection]:
@@ -215,15 +218,18 @@ class _Delivery:
                 continue
             self._used[row.addressee] += row.verb == "notify"
             kept.append(row)
-        for addressee in sorted(over):
-            earlier = t.outbox.alias("earlier")
-            failed = exists(_earlier(earlier).where(earlier.c.surplus == 0, earlier.c.next_try > self._started))
-            held = exists(_earlier(earlier).where(earlier.c.claimed_until > self._started))
-            mine = [*self._due(), o.addressee == addressee, o.verb == "notify", o.surplus == 0, ~failed, ~held]
+        for addressee in sorted(
+            over
+        ):  # what stands behind one that failed, or that another deliver has, is not its turn
+            begins = of_first(lambda first: case((or_(*self._busy(first)), 0), else_=1))
+            mine = [*self._due(), o.addressee == addressee, o.verb == "notify", o.surplus == 0, begins == 1]
             mine.append(o.id.not_in([row.id for row in kept]))
             marked = update(t.outbox).where(*mine).values(surplus=1, next_try=self._tomorrow())
             self._told.surplus += connection.execute(marked).rowcount
         return kept
+
+    def _busy(self, row: Any) -> list[ColumnElement[bool]]:
+        return [and_(row.surplus == 0, row.next_try > self._started), row.claimed_until > self._started]
 
     def _count_today(self, connection: Connection, addressees: Iterable[str]) -> None:
         """What they got today, and what any deliver is just sending them."""
@@ -241,28 +247,33 @@ class _Delivery:
     def _tomorrow(self) -> Instant:
         return self._zone.start_of(self._zone.day_of(self._started) + 1)
 
-    def _digests(self) -> None:
-        """The surplus of a former day: one message for each addressee and way, its members fixed before the first."""
+    def _digests(self) -> bool:
+        """The surplus of a former day: one message for each addressee and way, its members fixed before the first.
+
+        Whether any went or was given up.
+        """
+        went = False
         waits = select(o.addressee, o.via, o.digest).where(*self._due(), o.surplus == 1)
         with self._store.reading() as connection:
             first = func.min(o.id)
             groups = connection.execute(waits.group_by(o.addressee, o.via, o.digest).order_by(first)).all()
         for group in groups:
-            if self._left <= 0:
-                return
-            rows = self._claim_digest(*group)
+            rows = self._claim_digest(*group) if self._left > 0 else []
             if rows:
                 with self._store.reading() as connection:
                     item = self._items.digest(connection, rows)
-                self._hand_out([item])
+                went |= self._hand_out([item])
+        return went
 
     def _claim_digest(self, addressee: str, via: str | None, digest: str | None) -> list[Any]:
         mine = [*self._due(), o.surplus == 1, o.addressee == addressee]
         mine += [o.via.is_(None) if via is None else o.via == via]
         mine += [o.digest.is_(None) if digest is None else o.digest == digest]
         with self._claiming() as connection:
-            chosen = select(t.outbox).where(*mine).order_by(o.id).with_for_update(skip_locked=True)
-            rows = connection.execute(chosen).all()
+            chosen = select(t.outbox).where(*mine).order_by(o.turn, o.id).with_for_update(skip_locked=True)
+            rows: Sequence[Any] = connection.execute(chosen).all()
+            if digest is None:  # else the receiver may have it already: it is not taken apart, and waits for nothing
+                rows = in_turn(connection, rows)
             ids = [row.id for row in rows]
             self._count_today(connection, [addressee])
             if not rows:
@@ -276,31 +287,34 @@ class _Delivery:
             self._used[addressee] += 1
             made = digest or hashlib.sha256("\x1f".join(sorted(row.effect_id for row in rows)).encode()).hexdigest()
             self._hold(connection, ids, digest=made)
-            return list(connection.execute(select(t.outbox).where(o.id.in_(ids)).order_by(o.id)).all())
+            return list(connection.execute(select(t.outbox).where(o.id.in_(ids)).order_by(o.turn, o.id)).all())
 
     def _hand_out(self, items: list[Item]) -> bool:
         """Send these, way by way; whether anything went or was given up, so that what waits behind it may go."""
         went = False
-        by_way: dict[str, list[Item]] = defaultdict(list)
-        for item in items:
-            by_way[item.way].append(item)
-        for way, members in by_way.items():
-            for done in self._through(way, members):
-                went |= self._mark(done)
-                self._renew()
+        self._stopped = Stopped()
+        for by_way in rounds(items):
+            for way, members in by_way.items():
+                for done in self._through(way, members):
+                    went |= self._mark(done)
+                    self._renew()
+        if self._stopped.behind:
+            self._free([{"own": row.id} for item in self._stopped.behind for row in item.rows])
         return went
 
     def _through(self, way: str, items: list[Item]) -> Iterator[list[Done]]:
         """Send through one way, some at a time: each with None or what went wrong. What is down is spared."""
-        hopeless: list[Done] = [(item, item.error) for item in items if item.error is not None]
+        hopeless: list[Done] = []
+        for item in items:
+            if item.error is not None and item not in self._stopped:
+                hopeless.append((item, item.error))
+                self._stopped.note(item, item.error)
         if hopeless:
             self._left -= len(hopeless)
             yield hopeless
-        waiting = [item for item in items if item.error is None]
-        while waiting:
-            waiting = self._spare(way, waiting)
-            if not waiting:
-                return
+        told = {id(item) for item, _ in hopeless}
+        waiting = [item for item in items if id(item) not in told]
+        while waiting := self._spare(way, self._stopped.without(waiting)):
             done: list[Done] = []
             try:
                 self._send_some(way, waiting, done)
@@ -327,7 +341,9 @@ class _Delivery:
                 done.append((item, error))
                 waiting.pop(0)
                 if error is not None:  # what goes elsewhere need not wait for time-outs
-                    waiting.sort(key=lambda one: self._streaks.troubled(one.receiver))
+                    self._stopped.note(item, error)
+                    waiting[:] = self._stopped.without(waiting)
+                    troubled_last(waiting, lambda one: self._streaks.troubled(one.receiver))
                 if self._request.clock() - began >= MARK_AFTER:
                     return
 
@@ -339,6 +355,7 @@ class _Delivery:
         ]
         for item, why in unsure:
             self._failed(item, why or failure)
+            self._stopped.note(item, why or failure)
         return unsure
 
     def _opened(self, way: str, first: Item) -> AbstractContextManager[Callable[[Any], None]]:
@@ -380,20 +397,28 @@ class _Delivery:
 
     def _spare(self, way: str, items: list[Item]) -> list[Item]:
         """What may go of these. What would go to whom it failed again and again waits, and no try is counted."""
-        held = {item.effect_id: reason for item in items if (reason := self._held(item)) is not None}
-        spared = [item for item in items if item.effect_id in held]
-        if not spared:
+        held: list[dict[str, Any]] = []
+        spared: set[int] = set()
+        later = self._request.clock() + wait_after(way, 1)
+        for item in items:
+            reason = self._held(item)
+            if reason is not None and item not in self._stopped:
+                held += [{"own": row.id, "later": later, "why": reason} for row in item.rows]
+                spared.add(id(item))
+                self._stopped.note(item, RetryLater(reason))
+        if not held:
             return items
         if way not in self._told.down:
             self._told.down.append(way)
-        later = self._request.clock() + wait_after(way, 1)
-        values = [{"own": row.id, "why": held[item.effect_id]} for item in spared for row in item.rows]
-        self._told.held += len(values)
+        self._told.held += len(held)
+        self._free(held, next_try=bindparam("later"), error=bindparam("why"))
+        return self._stopped.without(item for item in items if id(item) not in spared)
+
+    def _free(self, values: list[dict[str, Any]], **more: Any) -> None:
+        """Give these rows back before the claim of the others ends."""
         mine = update(t.outbox).where(o.id == bindparam("own"), o.claimed == self._token, o.status == "pending")
         with self._store.writing() as connection:
-            freed = mine.values(claimed=None, claimed_until=None, next_try=later, error=bindparam("why"))
-            connection.execute(freed, values)
-        return [item for item in items if item.effect_id not in held]
+            connection.execute(mine.values(claimed=None, claimed_until=None, **more), values)
 
     # what came of it
 
@@ -476,8 +501,8 @@ class _Delivery:
         with self._store.reading() as connection:
             again = func.coalesce(o.next_try, 0)
             soonest = case((o.claimed_until > again, o.claimed_until), else_=again)  # another deliver has it until then
-            first_of_its_row = ~exists(_earlier(t.outbox.alias("earlier")))  # what stands behind it is due when it went
-            due = select(func.count(), func.min(case((first_of_its_row, soonest)))).where(o.status == "pending")
+            # What stands behind another is due when that went.
+            due = select(func.count(), func.min(case((is_first(), soonest)))).where(o.status == PENDING)
             waiting, first = connection.execute(due).one()
         self._told.waiting = waiting
         if waiting:
@@ -491,22 +516,6 @@ def _refusing(error: Exception) -> Callable[[Any], None]:
         raise error
 
     return refuse
-
-
-def _earlier(earlier: Any) -> Any:
-    """An earlier message of the same case to the same recipient that has not gone out yet."""
-    e = earlier.c
-    return (
-        select(e.id)
-        .where(
-            e.case == o.case,  # found by case and seq alone: of what else an index knows there may be very many
-            e.seq <= o.seq,
-            Unindexed(e.status) == "pending",
-            or_(e.addressee == o.addressee, and_(e.addressee.is_(None), e.recipient == o.recipient)),
-            or_(Unindexed(e.seq) < o.seq, Unindexed(e.id) < o.id),
-        )
-        .correlate(t.outbox)
-    )
 
 
 __all__ = ["Delivered", "Handing", "Means", "deliver"]

@@ -17,14 +17,14 @@ from csflow.store.insertion import among, insert_into
 from csflow.store.opening import Store
 
 CHUNK = 500
-COPIED = ("case", "seq", "verb", "recipient", "message", "via", "body", "at", "status")
+COPIED = ("case", "seq", "party", "verb", "recipient", "message", "via", "body", "at", "status")
 
 
 def address(store: Store, definition: Definition) -> list[tuple[Any, str]]:
     """Give every message that is to go out its addressee; those that have none are dead: each with the reason."""
     dead: list[tuple[Any, str]] = []
     o = t.outbox.c
-    statement = select(t.outbox).where(o.status == "pending", o.addressee.is_(None)).order_by(o.id).limit(CHUNK)
+    statement = select(t.outbox).where(o.status == "pending", o.turn.is_(None)).order_by(o.id).limit(CHUNK)
     while True:
         with store.writing() as connection:
             rows = connection.execute(statement.with_for_update(skip_locked=True)).all()
@@ -47,12 +47,12 @@ def _address(connection: Connection, definition: Definition, rows: Sequence[Any]
         addressed.append({"own": row.id, "new": found[0]})
         for person in found[1:]:
             copied = {name: getattr(row, name) for name in COPIED}
-            copies.append(copied | {"effect_id": _copy_id(row.effect_id, person), "addressee": person, "tries": 0})
+            copied |= {"effect_id": _copy_id(row.effect_id, person), "addressee": person, "turn": row.id, "tries": 0}
+            copies.append(copied)
     o = t.outbox.c
     if addressed:
-        connection.execute(
-            update(t.outbox).where(o.id == bindparam("own")).values(addressee=bindparam("new")), addressed
-        )
+        mine = update(t.outbox).where(o.id == bindparam("own"))
+        connection.execute(mine.values(addressee=bindparam("new"), turn=o.id), addressed)
     if copies:
         connection.execute(insert_into(connection, t.outbox).on_conflict_do_nothing(), copies)
     if dead:

@@ -16,6 +16,7 @@ from csflow.services.messages_filling import Filling
 from csflow.values import Instant, Zone
 
 Ways = Mapping[str, tuple[str, Any]]  # name → (plugin, what it provides)
+Chain = tuple[int, str]  # party and addressee: whose messages go in their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Item:
     error: Exception | None = None
     recipient: Recipient | None = None
     behind: str = ""  # what the way leads to, where it leads to many
+
+    @property
+    def chain(self) -> Chain:
+        """Whom it is about and whom it goes to; of a digest, which goes alone, those of its first part."""
+        return self.rows[0].party, self.rows[0].addressee
 
     @property
     def receiver(self) -> str:

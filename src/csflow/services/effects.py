@@ -14,6 +14,7 @@ from sqlalchemy import Executable, bindparam, func, select, update
 from csflow.flow.definition import Effect, Flow
 from csflow.flow.expressions import Expression
 from csflow.services import deadlines, messages, moving
+from csflow.services.parties import number_of
 from csflow.services.work import Due, Work, encode, these
 from csflow.store import as_of
 from csflow.store import tables as t
@@ -71,7 +72,8 @@ def _wanted(work: Work, due: list[Due]) -> Wanted:
                 for i, (name, value) in enumerate(effect.values.items())
             }
             found.append((one, values | {f"{HOLE}{text}": row.get(f"h{i}") for i, text in enumerate(holes)}))
-    found.sort(key=lambda pair: (pair[0].row.id, pair[0].seq))
+    place = {id(one): number for number, one in enumerate(due)}  # those of one history entry go on as they are written
+    found.sort(key=lambda pair: (pair[0].row.id, pair[0].seq, place[id(pair[0])]))
     return found
 
 
@@ -175,6 +177,7 @@ def _messages(work: Work, due: Wanted) -> None:
             work.pending["outbox"].append(
                 {
                     "effect_id": effect_id(work, one, recipient), "case": one.row.id, "seq": one.seq,
+                    "party": number_of(work.flow(one.row).subject, one.row.subject, one.row.customer),
                     "verb": effect.verb, "recipient": recipient,
                     "message": effect.message if effect.verb == "notify" else effect.target,
                     "via": _via(work, effect), "body": json.dumps(body, ensure_ascii=False, sort_keys=True),

@@ -528,6 +528,7 @@ outbox = Table(
     Column("effect_id", Word, nullable=False, unique=True),
     Column("case", Big, nullable=False),
     Column("seq", Integer, nullable=False),
+    Column("party", Big, nullable=False),  # whom it is about: the customer, or as `services.parties` numbers the others
     Column("verb", Word, nullable=False),  # notify or uses
     Column("recipient", Word),  # as the rule says: role:csm_lead, person:li, contact:KEY, uses:NAME
     Column("message", Word),
@@ -538,16 +539,20 @@ outbox = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("next_try", Big),
     Column("error", Word),
-    Column("addressee", Word),  # who that is: person:li, contact:KEY, uses:NAME; null = not asked yet
+    Column("addressee", Word),  # who that is: person:li, contact:KEY, uses:NAME; null = not asked yet, as turn
+    Column(
+        "turn", Big
+    ),  # its place among those to the addressee: its id; a copy for a role's next person has the first's
     Column("digest", Word),  # the id of the digest that it is part of, from the first try on
     Column("surplus", Integer, nullable=False, server_default="0"),  # 1 = over the addressee's budget of a day
     Column("claimed", Word),  # by which deliver, until when
     Column("claimed_until", Big),
     Column("sent_at", Big),
     Column("actor", Word),  # who released, retried or dropped it last
-    Index(None, "status", "id"),
+    Index(None, "status", "turn", "id"),
     Index(None, "case", "seq"),
     Index("ix_outbox_sent_at", "sent_at", sqlite_where=Column("sent_at", Big).is_not(None)),
+    Index("ix_outbox_chain", "party", "addressee", "turn", sqlite_where=text("status = 'pending'")),
     **STRICT,
 )
 

@@ -232,22 +232,26 @@ def _organisation() -> None:
 def _outbox() -> None:
     op.create_table("outbox", sa.Column("id", Big, autoincrement=True, nullable=False),
         sa.Column("effect_id", Word, nullable=False), sa.Column("case", Big, nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False), sa.Column("verb", Word, nullable=False),
-        sa.Column("recipient", Word, nullable=True), sa.Column("message", Word, nullable=True),
-        sa.Column("via", Word, nullable=True), sa.Column("body", Word, nullable=False),
-        sa.Column("at", Big, nullable=False), sa.Column("status", Word, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False), sa.Column("party", Big, nullable=False),
+        sa.Column("verb", Word, nullable=False), sa.Column("recipient", Word, nullable=True),
+        sa.Column("message", Word, nullable=True), sa.Column("via", Word, nullable=True),
+        sa.Column("body", Word, nullable=False), sa.Column("at", Big, nullable=False),
+        sa.Column("status", Word, nullable=False),
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_try", Big, nullable=True), sa.Column("error", Word, nullable=True),
-        sa.Column("addressee", Word, nullable=True), sa.Column("digest", Word, nullable=True),
+        sa.Column("addressee", Word, nullable=True), sa.Column("turn", Big, nullable=True),
+        sa.Column("digest", Word, nullable=True),
         sa.Column("surplus", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claimed", Word, nullable=True), sa.Column("claimed_until", Big, nullable=True),
         sa.Column("sent_at", Big, nullable=True), sa.Column("actor", Word, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sa.UniqueConstraint("effect_id", name=op.f("uq_outbox_effect_id")), sqlite_strict=True)
     op.create_index(op.f("ix_outbox_case_seq"), "outbox", ["case", "seq"], unique=False)
+    op.create_index("ix_outbox_chain", "outbox", ["party", "addressee", "turn"], unique=False,
+        sqlite_where=sa.text("status = 'pending'"), postgresql_where=sa.text("status = 'pending'"))
     op.create_index("ix_outbox_sent_at", "outbox", ["sent_at"], unique=False,
         sqlite_where=sa.text("sent_at IS NOT NULL"), postgresql_where=sa.text("sent_at IS NOT NULL"))
-    op.create_index(op.f("ix_outbox_status_id"), "outbox", ["status", "id"], unique=False)
+    op.create_index(op.f("ix_outbox_status_turn_id"), "outbox", ["status", "turn", "id"], unique=False)
 
 
 def _person() -> None:
