@@ -149,8 +149,8 @@ def test_effects_know_their_verb_target_and_values(load_project: Load) -> None:
         "  - {open: g, with: {why: =case.note}}\n"
         "  - {trigger: {g: stop}}\n"
         "  - {set: {case.cause: price}}\n"
-        "  - {task: call, for: csm, due: 2 days, every: 1 week, when: contract.id is known}\n"
-        "stages: {a: {transitions: {b: {trigger: go}}}, b: good}\n",
+        "  - {task: call, for: csm, due: 2 days, when: contract.id is known}\n"
+        "stages: {a: {do: [{notify: csm, every: 1 week}], transitions: {b: {trigger: go}}}, b: good}\n",
         g="flow: g\nfields: {why: text}\nstages: {a: {transitions: {b: {trigger: stop}}}, b: good}",
         roles="roles: {csm: CSM}",
     )
@@ -159,7 +159,9 @@ def test_effects_know_their_verb_target_and_values(load_project: Load) -> None:
     assert opening.values["why"].facts[0].name == "case.note"
     assert (trigger.verb, trigger.target, trigger.flow) == ("trigger", "stop", "g")
     assert (setting.verb, setting.target, setting.values) == ("set", "", {"case.cause": "price"})
-    assert (task.role, task.every, task.place) == ("csm", Length(1, "weeks"), "do.3")
+    assert (task.role, task.place) == ("csm", "do.3")
+    (again,) = flow.stages["a"].do
+    assert (again.every, again.place) == (Length(1, "weeks"), "stages.a.do.0")
     assert task.due is not None
     assert task.when is not None
 

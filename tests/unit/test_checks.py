@@ -19,6 +19,12 @@ def flow(way: str = "{trigger: go}", more: str = "label: F") -> str:
     return FLOW.format(more, way)
 
 
+def repeating(every: str) -> str:
+    return f"flow: f\nstages:\n  a: {{do: [{{notify: csm, every: {every}}}], transitions: {{b: {{trigger: go}}}}}}\n  b: good\n"
+
+
+REPEATS = "every: repeats what stands under the do: of a stage, here it would happen once"
+
 # Form --------------------------------------------------------------------------------------------------------
 
 
@@ -117,9 +123,14 @@ def test_what_follows_from_a_wrong_form_is_not_told_as_well(told: Told) -> None:
         (flow(more="opens: {every: 1 mont}"), "3:16: "),
         (flow(more="opens: {every: 0 days}"), "3:16: '0 days' is no time at all"),
         (flow(more="opens: {every: 12 hours}"), "3:16: '12 hours': every: counts in days, weeks, months or years here"),
-        (flow(more="do: [{notify: csm, every: 0 hours}]"), "3:27: '0 hours' is no time at all"),
-        (flow(more="do: [{notify: csm, every: 2 working days}]"), "every: does not count in working time"),
-        (flow(more="deadline: 3 days\noverdue: [{notify: csm, every: 0 weeks}]"), "4:32: '0 weeks' is no time at all"),
+        (repeating("0 hours"), "3:33: '0 hours' is no time at all"),
+        (repeating("2 working days"), "3:33: '2 working days': every: does not count in working time"),
+        (flow(more="do: [{notify: csm, every: 1 week}]"), f"3:20: {REPEATS}"),
+        (flow(more="deadline: 3 days\noverdue: [{notify: csm, every: 1 week}]"), f"4:25: {REPEATS}"),
+        (flow("{trigger: go, do: [{notify: csm, every: 1 week}]}"), REPEATS),
+        (flow(more="milestones: {m: {trigger: x, do: [{notify: csm, every: 1 week}]}}"), f"3:49: {REPEATS}"),
+        (flow(more="do: [{notify: csm, before: 1 day}]"), "3:20: before: counts from a due time"),
+        (flow("{trigger: go, do: [{notify: csm, after: 1 day}]}"), "after: counts from a due time: it stands under"),
         (flow(more="again: soon"), "3:8: "),
         (flow(more="stops_while: contract.renewed"), "a flow stops in stages"),
         (flow(more="migrate: {a: b}"), "stage 'a' is still there"),

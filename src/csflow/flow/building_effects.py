@@ -55,8 +55,21 @@ class Hand:
 
     def effects(self, path: Path, place: str, written: list[Tree] | None) -> tuple[Effect, ...]:
         """The effects of a list; ``place`` is its address in the flow."""
+        for i, effect in enumerate(written or ()):
+            self._timing(path, i, effect)
         made = (self._effect((*path, i), f"{place}.{i}", effect) for i, effect in enumerate(written or ()))
         return tuple(made)
+
+    def _timing(self, path: Path, number: int, written: Tree) -> None:
+        """`every:` counts while a case stays in a stage, `before:` and `after:` from a due time: elsewhere from nothing."""
+        in_stage = path[-1] == "do" and path[-3] == "stages"
+        if written.get("every") is not None and not in_stage:
+            message = "every: repeats what stands under the do: of a stage, here it would happen once"
+            self.site.wrong((*path, number, "every"), message, on_key=True)
+        for shift in ("before", "after"):
+            if written.get(shift) is not None and path[-1] != "overdue":
+                message = f"{shift}: counts from a due time: it stands under overdue:"
+                self.site.wrong((*path, number, shift), message, on_key=True)
 
     def _effect(self, path: Path, place: str, written: Tree) -> Effect:
         verb = next(verb for verb in VERBS if verb in written)
