@@ -61,7 +61,7 @@ class Hand:
         return tuple(made)
 
     def _timing(self, path: Path, number: int, written: Tree) -> None:
-        """`every:` counts while a case stays in a stage, `before:` and `after:` from a due time: elsewhere from nothing."""
+        """`every:` counts while a case is in a stage, `before:` and `after:` from a due time."""
         in_stage = path[-1] == "do" and path[-3] == "stages"
         if written.get("every") is not None and not in_stage:
             message = "every: repeats what stands under the do: of a stage, here it would happen once"
