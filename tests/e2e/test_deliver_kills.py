@@ -1,4 +1,7 @@
-"""A deliver that is killed at any point loses nothing; what was marked as sent is not sent again; repeats are the same."""
+"""A deliver that is killed at any point loses nothing; what was marked as sent is not sent again; repeats are the same.
+
+And each customer's messages arrive in the order in which they were written, though they come from two cases.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ roles: {csm: {label: {en: Success manager}}}
 people: {li: {label: {en: Li}, roles: [csm], address: {webhook: $LI_HOOK}}}
 messages: {hello: {title: {en: "Hello {customer.name}"}, text: {en: "{case.stage}"}}}
 """
-FLOW = "flow: care\nstages:\n  a: {do: [{notify: csm, message: hello}, {notify: csm}], transitions: {b: {trigger: go}}}\n  b: good\n"
+FLOW = (
+    "flow: {}\nstages:\n  a: {{do: [{{notify: {}, message: hello}}], transitions: {{b: {{trigger: {}}}}}}}\n  b: good\n"
+)
 
 
 class Counting(Handler):
@@ -80,16 +85,19 @@ def receiver(monkeypatch):
 
 @pytest.fixture
 def project(tmp_path: Path, database: str) -> Path:
-    """A project where MANY customers have two messages each that wait."""
+    """A project where MANY customers have two cases each, and of each of them a message waits."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "csflow.yaml").write_text(PROJECT, "utf-8")
-    (folder / "care.yaml").write_text(FLOW, "utf-8")
+    (folder / "care.yaml").write_text(FLOW.format("care", "csm", "go"), "utf-8")
+    (folder / "help.yaml").write_text(FLOW.format("help", "li", "gone"), "utf-8")
     app = Csflow(folder, database=database)
     act = Act("li", time.time_ns() // 1_000)
     for n in range(MANY):
         app.add_customer(act, f"C-{n}", said=Said({"name": f"Company {n}"}, {"csm": "li"}))
-        app.open_case(act, "care", subject=f"C-{n}", fields={})
+    for flow in ("care", "help"):
+        for n in range(MANY):
+            app.open_case(act, flow, subject=f"C-{n}", fields={})
     app.close()
     return folder
 
@@ -118,6 +126,20 @@ def sent(project: Path, database: str) -> dict[str, str]:
         rows = connection.execute(select(t.outbox.c.effect_id, t.outbox.c.status)).all()
     app.close()
     return {row.effect_id: row.status for row in rows}
+
+
+def in_order(project: Path, database: str, receiver: Counter) -> None:
+    """What came of each customer came first in the order of writing."""
+    app = Csflow(project, database=database)
+    with app.store.reading() as connection:
+        rows = connection.execute(select(t.outbox.c.party, t.outbox.c.effect_id).order_by(t.outbox.c.id)).all()
+    app.close()
+    place = {id_: number for number, id_ in enumerate(receiver.bodies)}  # as a dict keeps it: of the first time
+    told = defaultdict(list)
+    for party, id_ in rows:
+        told[party].append(place.get(id_, len(rows)))
+    assert {len(numbers) for numbers in told.values()} == {2}
+    assert all(numbers == sorted(numbers) for numbers in told.values())
 
 
 def again(project: Path, database: str) -> None:
@@ -149,6 +171,7 @@ def finish(project: Path, database: str, receiver: Counter) -> None:
     assert {id_: len(receiver.bodies[id_]) for id_ in marked} == {id_: before[id_] for id_ in marked}
     assert all(len(set(bodies)) == 1 for bodies in receiver.bodies.values())  # every repeat says the same
     assert all(len(bodies) <= 2 for bodies in receiver.bodies.values())
+    in_order(project, database, receiver)
 
 
 def test_killed_at_every_commit(project: Path, database: str, receiver: Counter) -> None:
@@ -183,6 +206,7 @@ def two_at_once(project: Path, database: str, receiver: Counter) -> None:
         process.join(60)
     assert [process.exitcode for process in both] == [0, 0]
     assert child(project, database, receiver) == 0  # what came after something that the other one had claimed
+    in_order(project, database, receiver)
 
 
 def test_two_delivers_at_once_send_each_message_once(project: Path, database: str, receiver: Counter) -> None:

@@ -150,14 +150,12 @@ class _Delivery:
 
     # claims
 
+    def _unclaimed(self, row: Any = o) -> list[ColumnElement[bool]]:
+        free = or_(row.claimed_until.is_(None), row.claimed_until <= self._request.clock())
+        return [row.status == PENDING, row.addressee.is_not(None), free]
+
     def _due(self, row: Any = o) -> list[ColumnElement[bool]]:
-        now = self._request.clock()
-        return [
-            row.status == PENDING,
-            row.addressee.is_not(None),
-            or_(row.next_try.is_(None), row.next_try <= self._started),
-            or_(row.claimed_until.is_(None), row.claimed_until <= now),
-        ]
+        return [*self._unclaimed(row), or_(row.next_try.is_(None), row.next_try <= self._started)]
 
     def _claim(self, after: tuple[int, int]) -> tuple[list[Any], tuple[int, int] | None]:
         """Take the next rows that may go; and the last one looked at (None: there are no more)."""
@@ -266,14 +264,18 @@ class _Delivery:
         return went
 
     def _claim_digest(self, addressee: str, via: str | None, digest: str | None) -> list[Any]:
-        mine = [*self._due(), o.surplus == 1, o.addressee == addressee]
-        mine += [o.via.is_(None) if via is None else o.via == via]
-        mine += [o.digest.is_(None) if digest is None else o.digest == digest]
+        mine = [o.addressee == addressee, o.via.is_(None) if via is None else o.via == via]
+        if digest is None:
+            mine += [*self._due(), o.surplus == 1, o.digest.is_(None)]
+        else:  # the receiver may have it already: it is not taken apart, and waits for nothing
+            mine += [*self._unclaimed(), o.digest == digest]
         with self._claiming() as connection:
             chosen = select(t.outbox).where(*mine).order_by(o.turn, o.id).with_for_update(skip_locked=True)
             rows: Sequence[Any] = connection.execute(chosen).all()
-            if digest is None:  # else the receiver may have it already: it is not taken apart, and waits for nothing
+            if digest is None:
                 rows = in_turn(connection, rows)
+            elif len(rows) < self._members(connection, digest):
+                return []
             ids = [row.id for row in rows]
             self._count_today(connection, [addressee])
             if not rows:
@@ -288,6 +290,10 @@ class _Delivery:
             made = digest or hashlib.sha256("\x1f".join(sorted(row.effect_id for row in rows)).encode()).hexdigest()
             self._hold(connection, ids, digest=made)
             return list(connection.execute(select(t.outbox).where(o.id.in_(ids)).order_by(o.turn, o.id)).all())
+
+    def _members(self, connection: Connection, digest: str) -> int:
+        many = select(func.count()).where(o.digest == digest, o.status == PENDING)
+        return int(connection.execute(many).scalar_one())
 
     def _hand_out(self, items: list[Item]) -> bool:
         """Send these, way by way; whether anything went or was given up, so that what waits behind it may go."""
@@ -427,9 +433,8 @@ class _Delivery:
         now = self._request.clock()
         values, told = [], []
         for item, error in done:
-            for row in item.rows:
-                after, reason = self._became(row, item, error, now)
-                values.append({"own": row.id, **after})
+            after, reason = self._became(item, error, now)
+            values += [{"own": row.id, **after} for row in item.rows]
             told.append((item, after, reason))
         statement = (
             update(t.outbox)
@@ -450,8 +455,9 @@ class _Delivery:
                 self._note(item.rows, item.way, status, reason, after["new_next"])
         return any(after["new_status"] != "pending" for _, after, _ in told)
 
-    def _became(self, row: Any, item: Item, error: Exception | None, now: Instant) -> tuple[dict[str, Any], str | None]:
-        tries = row.tries + (not isinstance(error, NotReady))
+    def _became(self, item: Item, error: Exception | None, now: Instant) -> tuple[dict[str, Any], str | None]:
+        tries = max(row.tries for row in item.rows)  # the same for all parts of a digest: they stay together
+        tries += not isinstance(error, NotReady)
         found = {"new_status": "sent", "new_tries": tries, "new_next": None, "new_error": None, "new_sent": now}
         if error is None:
             return found, None
