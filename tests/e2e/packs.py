@@ -42,10 +42,10 @@ people:
 class World:
     """A project that extends a pack, on a database. Days are texts; what people do happens at noon, passes at the end."""
 
-    def __init__(self, folder: Path, pack: str) -> None:
+    def __init__(self, folder: Path, pack: str, *, database: str | None = None) -> None:
         folder.mkdir(parents=True)
         (folder / "csflow.yaml").write_text(PROJECT.format(pack=pack), "utf-8")
-        self.app = Csflow(folder)
+        self.app = Csflow(folder, database=database)
         self.definition, self.store, self.zone = self.app.definition, self.app.store, Zone("Asia/Shanghai")
         self.happened: set[tuple[str, str]] = set()  # (flow, place) of every effect that happened
         self.today = ""
@@ -74,7 +74,7 @@ class World:
         self.app.add_customer(self._act("he"), key, said=Said(fields, roles))
 
     def contract(
-        self, key: str, starts: str, ends: str, *, amount: int, number: str = "K1", replaces: str | None = None
+        self, key: str, starts: str, ends: str, *, amount: float, number: str = "K1", replaces: str | None = None
     ) -> None:
         with self.store.writing() as c:
             id_ = self._id(c, key)
@@ -85,9 +85,8 @@ class World:
                 "ends": day(ends) + 1,
                 "replaces": replaces,
             }
-            c.execute(
-                insert(t.contract).values(**row, amount=amount * 100, value=amount * 100, currency="CNY", happened=0)
-            )
+            minor = round(amount * 100)
+            c.execute(insert(t.contract).values(**row, amount=minor, value=minor, currency="CNY", happened=0))
             touch(c, "customer", [id_])
 
     def contact(self, key: str, name: str, **fields: str) -> None:
@@ -108,14 +107,16 @@ class World:
             c.execute(t.contact.update().where(t.contact.c.key == name).values(left=1, left_on=day(self.today)))
             touch(c, "customer", [self._id(c, key)])
 
-    def uses(self, key: str, first: str, last: str, *features: str, seconds: float = 3600.0) -> None:
-        """The customer uses these features on every day of a span."""
+    def uses(
+        self, key: str, first: str, last: str, *features: str, seconds: float = 3600.0, source: str = "test"
+    ) -> None:
+        """The customer uses these features on every day of a span, for so long each."""
         with self.store.writing() as c:
-            id_, source = self._id(c, key), name_id(c, "source", "test")
+            id_, told_by = self._id(c, key), name_id(c, "source", source)
             known = dict(c.execute(select(t.feature.c.key, t.feature.c.id)).all())
             for on in range(day(first), day(last) + 1):
                 for name in features:
-                    row = {"customer": id_, "feature": known[name], "day": on, "source": source, "seconds": seconds}
+                    row = {"customer": id_, "feature": known[name], "day": on, "source": told_by, "seconds": seconds}
                     c.execute(insert(t.usage).values(**row, count=1.0))
                 touch(c, "customer", [id_], day=on)
 
@@ -144,7 +145,18 @@ class World:
         assert ran.outcome.failed == [], ran.outcome.failed
         return ran.outcome
 
+    def measure(self) -> list[str]:
+        """Measure as of the end of the day; the sources that are silent."""
+        now = self.zone.end_of(day(self.today))
+        return self.app.measure(Request(now, "night", now)).measured.silent
+
     # what came of it
+
+    def shown(self, key: str, at: str = "23:59") -> dict[str, Any]:
+        """What `customer show` says at that time of the day."""
+        hour, minute = at.split(":")
+        now = self.zone.at(day(self.today), int(hour) * 60 + int(minute))
+        return self.app.show_customer(Act("li", now, now), key)
 
     def rows(self, statement: Any) -> list[Any]:
         with self.store.reading() as connection:
