@@ -13,7 +13,7 @@ from sqlalchemy import event, insert, select, update
 
 from csflow.hookspecs import Notifier
 from csflow.services import deliver as module
-from csflow.services.deliver_tries import GIVE_UP
+from csflow.services.deliver_tries import GIVE_UP, TRIES
 from csflow.services.outbox import Filter, change_outbox
 from csflow.store import tables as t
 
@@ -255,6 +255,23 @@ def test_a_long_chain_goes_out_in_few_claims(orders, monkeypatch):
     assert orders.deliver().sent == 300
     assert orders.ids() == orders.written()
     assert len(seen) < 80
+    orders.put(status="pending")
+    with orders.store.writing() as connection:  # the first failed
+        connection.execute(update(t.outbox).where(t.outbox.c.id == 1).values(next_try=orders.now + 1))
+    seen.clear()
+    assert (orders.deliver().sent, len(orders.box)) == (0, 300)
+    assert len(seen) < 20  # and no other is looked at more closely
+
+
+def test_what_is_behind_a_message_that_dies_goes_in_the_same_deliver(orders):
+    orders.two("C-1")
+    for word in ("east_csm", "west_csm", "east_mail"):
+        orders.say(word)
+    first, second, third = orders.written()
+    orders.put(tries=TRIES - 1)
+    orders.trouble[first] = RetryLater("busy")
+    done = orders.both_ways()
+    assert (done.dead, done.sent, orders.ids()) == (1, 2, [second, third])
 
 
 def test_a_message_that_is_not_addressed_yet_holds_up_what_was_written_after_it(orders, monkeypatch):
@@ -317,6 +334,26 @@ def test_digests_of_two_ways_that_would_overtake_each_other_are_taken_apart(data
     orders.store.close()
 
 
+def test_what_a_digest_left_out_goes_in_the_same_deliver_once_it_may(database, tmp_path):
+    orders = budget(database, tmp_path, 3)
+    orders.two(*(f"C-{n}" for n in range(5)))
+    for word in ("east_csm", "west_csm", "east_mail"):  # they use up the day
+        orders.say(word, "C-0")
+    for word, key in (("mail", "C-2"), ("mail", "C-4"), ("csm", "C-1"), ("csm", "C-3")):
+        orders.say(f"east_{word}", key)
+    orders.say("west_mail", "C-1")
+    mail, other_mail, post, other_post, behind = orders.written()[3:]
+    assert orders.both_ways().surplus == 5
+    orders.later(days=1)
+    assert (orders.both_ways().sent, orders.statuses()) == (3, ["sent"] * 8)
+    assert [message.about or message.id for message in orders.box[3:]] == [
+        (mail, other_mail),
+        (post, other_post),
+        behind,
+    ]
+    orders.store.close()
+
+
 def test_a_digest_that_was_tried_stays_whole_though_one_part_had_failed_before_or_is_tried_again_by_hand(
     database, tmp_path
 ):
@@ -326,7 +363,7 @@ def test_a_digest_that_was_tried_stays_whole_though_one_part_had_failed_before_o
         orders.say("east_csm", key)
     orders.both_ways()
     with orders.store.writing() as connection:
-        connection.execute(update(t.outbox).where(t.outbox.c.surplus == 1, t.outbox.c.party == 2).values(tries=4))
+        connection.execute(update(t.outbox).where(t.outbox.c.surplus == 1, t.outbox.c.party == 3).values(tries=4))
     orders.later(days=1)
     orders.trouble["*"] = RetryLater("busy")
     orders.both_ways()

@@ -411,7 +411,7 @@ class _Delivery:
             if reason is not None and item not in self._stopped:
                 held += [{"own": row.id, "later": later, "why": reason} for row in item.rows]
                 spared.add(id(item))
-                self._stopped.note(item, RetryLater(reason))
+                self._stopped.stop(item)
         if not held:
             return items
         if way not in self._told.down:

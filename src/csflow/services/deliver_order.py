@@ -91,9 +91,13 @@ class Stopped:
         return item.chain in self._chains
 
     def note(self, item: Item, error: Exception | None) -> None:
-        """Note what came of an item: whatever may still go by a later try holds up the rest of its chain."""
+        """Note what came of an item: what may still go by a later try holds up the rest of its chain."""
         if error is not None and not isinstance(error, Undeliverable):
-            self._chains.add(item.chain)
+            self.stop(item)
+
+    def stop(self, item: Item) -> None:
+        """Let nothing go that is behind this item."""
+        self._chains.add(item.chain)
 
     def without(self, items: Iterable[Item]) -> list[Item]:
         """The items that may be tried; the others are kept as ``behind``."""
