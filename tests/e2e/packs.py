@@ -42,9 +42,10 @@ people:
 class World:
     """A project that extends a pack, on a database. Days are texts; what people do happens at noon, passes at the end."""
 
-    def __init__(self, folder: Path, pack: str, *, database: str | None = None) -> None:
+    def __init__(self, folder: Path, pack: str, *, database: str | None = None, people: str = "") -> None:
+        """``people``: more lines of the project's `people:`."""
         folder.mkdir(parents=True)
-        (folder / "csflow.yaml").write_text(PROJECT.format(pack=pack), "utf-8")
+        (folder / "csflow.yaml").write_text(PROJECT.format(pack=pack) + people, "utf-8")
         self.app = Csflow(folder, database=database)
         self.definition, self.store, self.zone = self.app.definition, self.app.store, Zone("Asia/Shanghai")
         self.happened: set[tuple[str, str]] = set()  # (flow, place) of every effect that happened
