@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from test_standard_pack import SHEET
 from csflow.app import Csflow, shipped_packs
 from csflow.flow.loader import load
 from csflow.store import tables as t
+from csflow.values import day, day_text
 
 CORE = ("invoice", "stock")
+WIDE = tuple(f"c{number:02}" for number in range(100))  # so that one feature is one percent of depth
 
 
 def changes(mine: Any, base: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -146,3 +149,68 @@ def test_every_rule_that_the_overlay_brings_has_happened(world: World) -> None:
         for rule in world.never()
         if any(word in rule for word in brought) and rule.startswith(("lifecycle", "renewal"))
     ] == []
+
+
+# At both sides of the overlay's numbers -----------------------------------------------------------------------------
+
+BOOKINGS = {0: "red", 4: "red", 5: "yellow", 19: "yellow", 20: "green"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the overlay made of customers at the edges of its numbers, each at its time."""
+
+    stages: dict[str, str]
+    metrics: dict[str, dict[str, Any]]
+    reached: list[int]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def edges(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """Depth of 59 and 60 %, nine and ten days of use, so many bookings in thirty days; and two nights more."""
+    url = request.getfixturevalue("postgresql_schema")() if request.param == "postgresql" else None
+    world = World(tmp_path_factory.mktemp("clinic") / "edges", "clinic", database=url)
+    world.feature(*WIDE, core=True)
+    world.feature("booking", "login", core=False)
+    world.today = "2026-06-29"
+    used = {"d59": (9, 59), "d60": (9, 60), "d60-10": (10, 60)}
+    booked = {f"b{many}": many for many in BOOKINGS}
+    for key in (*used, *booked, "window"):
+        world.customer(key, "single")
+        world.contract(key, "2026-01-01", "2027-12-31", amount=5_000)
+    world.night()
+    world.today = "2026-06-30"
+    for key in used:
+        case = f"handover/{key}/1"
+        world.say("he", "hand_over", case, **SHEET)
+        world.say("li", "accept", case)
+    for key, (days, features) in used.items():
+        world.uses(key, day_text(day("2026-07-01") - days), "2026-06-30", *WIDE[:features])
+    for key, many in booked.items():
+        if many:
+            world.uses(key, day_text(day("2026-07-01") - many), "2026-06-30", "booking")
+    world.uses("window", "2026-06-01", "2026-06-01", "booking")  # the first of thirty days until 30 June
+    world.uses("window", "2026-05-31", "2026-05-31", "booking")
+    world.night()
+    yield world
+    world.app.close()
+
+
+def test_sixty_percent_of_the_core_lead_on_and_ten_days_of_use_to_growth(edges: Seen) -> None:
+    assert edges.stages == {"d59": "activation", "d60": "first_month", "d60-10": "growth"}
+
+
+def test_bookings_of_thirty_days_are_red_below_five_and_green_from_twenty_on(edges: Seen) -> None:
+    shown = {many: edges.metrics[f"b{many}"] for many in BOOKINGS}
+    assert {many: one["usage.bookings"] for many, one in shown.items()} == {many: many for many in BOOKINGS}
+    assert {many: one["usage.booking_state"] for many, one in shown.items()} == BOOKINGS
+    assert edges.metrics["window"]["usage.bookings"] == 1
+
+
+def test_booking_is_a_sixth_of_what_a_clinics_product_says_of_health(edges: Seen) -> None:
+    """Of product (60 * 50 + 40 * 60 + 20 * 0) / 120 = 45 with a weight of 50, beside 20 for service."""
+    assert edges.metrics["d60-10"]["health.score"] == pytest.approx((50 * 45 + 20 * 100) / 70)
+
+
+def test_the_twentieth_booking_is_the_milestone_of_growth(edges: Seen) -> None:
+    assert edges.reached == [0, 1]

@@ -135,7 +135,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     url = request.getfixturevalue("postgresql_schema")() if request.param == "postgresql" else None
     world = World(tmp_path_factory.mktemp("measures") / "project", "standard", database=url)
     world.feature(*CORE, core=True)
@@ -152,8 +152,9 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     world.night()
     keys = ("W", *HEALTH, *(named(*edge) for edge in EDGES))
     metrics = {key: {name: told["value"] for name, told in world.shown(key)["metrics"].items()} for key in keys}
-    yield Seen(early, metrics, dict(staleness(world)), dict(aging(world)), dict(silence(world)))
+    seen = Seen(early, metrics, dict(staleness(world)), dict(aging(world)), dict(silence(world)))
     world.app.close()
+    return seen
 
 
 def staleness(world: World) -> Iterator[tuple[str, set[str]]]:

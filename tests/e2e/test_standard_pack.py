@@ -312,6 +312,14 @@ def test_the_metrics_of_the_book_are_what_the_six_customers_say(world: World) ->
     assert [one["customer"] for one in figures["activation.rate"]["of"]] == ["C", "D", "E", "G"]
 
 
+def test_the_activation_rate_of_july_is_of_those_whose_first_month_ends_in_july(world: World) -> None:
+    asked = Asked(over="2026-07-01..2026-07-31", trace=True)
+    figures = {one["metric"]: one for one in world.app.book(world.zone.end_of(day("2026-12-14")), asked)["figures"]}
+    rate = figures["activation.rate"]
+    assert [one["customer"] for one in rate["of"]] == ["C", "E", "G"]  # since 1 June; A's clock has started anew
+    assert (rate["numerator"], rate["denominator"]) == (1, 3)  # C
+
+
 def test_every_role_had_something_to_do(world: World) -> None:
     doing = {row[0] for row in world.rows(select(t.assignment.c.role))} | {
         row[0] for row in world.rows(select(t.task.c.role))
