@@ -61,15 +61,16 @@ def test_a_pass_before_the_newest_measure_would_use_later_values_and_is_refused(
     imported(project, "customers", CUSTOMERS)
     imported(project, "contracts", CONTRACTS)
     assert csflow(project, "measure", "--as-of", "2025-06-01")[0] == 0
-    for words in (["advance"], ["run"], ["measure"]):
+    for words in (["advance"], ["run"], ["measure"], ["advance", "--dry-run"]):
         code, out, said = csflow(project, *words, "--as-of", "2025-05-31")
         assert (code, out) == (2, "")
         assert said == (
             "csflow: the last measure was at 2025-06-01 23:59: its values are of no day before; "
             "name that day or a later one, or look with csflow run --dry-run\n"
         )
-    for words in (["run", "--dry-run"], ["advance", "--dry-run"], ["measure", "--dry-run"]):
+    for words in (["run", "--dry-run"], ["measure", "--dry-run"]):  # these compute the values of that day
         assert csflow(project, *words, "--as-of", "2025-05-31")[0] == 0
+    assert csflow(project, "advance", "--dry-run", "--as-of", "2025-06-01T08:00")[0] == 0
     assert csflow(project, "advance", "--as-of", "2025-06-01T08:00")[0] == 0  # the same day
     assert csflow(project, "run", "--as-of", "2025-06-01")[0] == 0
 

@@ -92,6 +92,7 @@ def advance(store: Store, definition: Definition, request: Request, tell: Tell |
         if not request.dry_run:
             return advance_alone(Session(store, None), definition, request, tell)
         with store.trial() as connection:
+            refuse_unmeasured(connection, request, Zone(definition.zone))
             return advance_alone(Session(store, connection), definition, request, tell)
 
 
@@ -107,13 +108,18 @@ def refuse_backwards(connection: Connection, request: Request, zone: Zone) -> in
         return last
     if last is not None and request.now < last:
         raise UsageError(f"the last pass was at {zone.text(last)}: a pass before it only as --dry-run")
+    refuse_unmeasured(connection, request, zone)
+    return last
+
+
+def refuse_unmeasured(connection: Connection, request: Request, zone: Zone) -> None:
+    """UsageError for a day before the newest measure: a pass alone, dry or not, would take its values for that day's."""
     measured = last_measure(connection)
     if measured is not None and zone.day_of(request.now) < zone.day_of(measured):
         raise UsageError(
             f"the last measure was at {zone.text(measured)}: its values are of no day before;"
             " name that day or a later one, or look with csflow run --dry-run"
         )
-    return last
 
 
 class _Pass:
