@@ -113,7 +113,7 @@ def refuse_backwards(connection: Connection, request: Request, zone: Zone) -> in
 
 
 def refuse_unmeasured(connection: Connection, request: Request, zone: Zone) -> None:
-    """UsageError for a day before the newest measure: a pass alone, dry or not, would take its values for that day's."""
+    """UsageError for a day before the newest measure: a pass alone, dry too, would take its values for that day's."""
     measured = last_measure(connection)
     if measured is not None and zone.day_of(request.now) < zone.day_of(measured):
         raise UsageError(
