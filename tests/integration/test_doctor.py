@@ -266,7 +266,7 @@ def test_a_plugin_that_cannot_be_imported_is_named(daily: Shop) -> None:
 def outbox(shop: Shop, status: str, on: str, *, many: int = 1, error: str | None = None) -> None:
     with shop.store.writing() as c:
         for number in range(many):
-            row = {"case": 1, "seq": number, "verb": "notify", "recipient": "role:csm", "body": "{}"}
+            row = {"case": 1, "seq": number, "party": 1, "verb": "notify", "recipient": "role:csm", "body": "{}"}
             c.execute(
                 insert(t.outbox).values(**row, effect_id=f"{status}{on}{number}", at=at(on), status=status, error=error)
             )
