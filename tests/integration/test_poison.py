@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from csflow.hookspecs import Failure
+from csflow.services.plugin_health import plugin_failures, record_failures
 from csflow.store import tables as t
 
 FACTS = """
@@ -337,3 +339,20 @@ def test_a_function_that_the_database_cannot_compute_is_unknown_and_named(csflow
         assert line.endswith("; asked in lifecycle.stages.start.transitions.odd.0")
     assert others(shop) == EXPECTED
     assert shop.csflow("doctor", "--as-of", "2026-01-05")[1].count("bad.py (csflow_functions): odd: ") == 1
+
+
+def test_what_one_plugin_did_wrong_twice_in_a_run_is_kept_and_told_together(csflow_project, database):
+    shop = shop_with(csflow_project, database, None)
+    mine = [Failure("bad.py", "csflow_metrics", f"ValueError: {number}", f"shop.m{number}") for number in range(7)]
+
+    def kept(*failures):
+        with shop.app.store.writing() as connection:
+            record_failures(connection, failures, at=1, recorded=1, hooks=["csflow_metrics"])
+            return [(one["name"], one["reason"], one["current"]) for one in plugin_failures(connection)]
+
+    assert kept(mine[0], mine[0]) == [("shop.m0", "ValueError: 0", True)]
+    assert kept(mine[0], mine[1]) == [(None, "shop.m0: ValueError: 0; shop.m1: ValueError: 1", True)]
+    (several,) = kept(*mine)
+    assert several[1].endswith("; shop.m4: ValueError: 4; and 2 more")
+    assert kept(mine[1]) == [("shop.m1", "ValueError: 1", True)]  # the other is mended
+    assert kept() == [("shop.m1", "ValueError: 1", False)]

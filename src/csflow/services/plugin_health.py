@@ -12,6 +12,8 @@ from csflow.store import tables as t
 from csflow.store.calling import FUNCTIONS, CallError
 from csflow.values import Instant
 
+FEW = 5  # failures of one plugin and hook that are told
+LONGEST = 2_000  # characters of a reason that are kept
 NOTHING = "nothing provides it"  # of a ``uses:``
 
 
@@ -35,14 +37,29 @@ def told_once(broken: Sequence[Failure], failed: Sequence[dict[str, Any]]) -> li
 def record_failures(
     connection: Connection, failures: Iterable[Failure], *, at: Instant, recorded: Instant, hooks: Iterable[str]
 ) -> None:
-    """Keep these failures of a run as the newest of their plugin and hook; older ones of ``hooks`` are over."""
+    """Keep these failures of a run as the newest of their plugin and hook; older ones of ``hooks`` are over.
+
+    Several of one plugin and hook – two metrics, two functions – are one row that tells the first few.
+    """
     f = t.plugin_failure
     connection.execute(update(f).where(f.c.hook.in_(list(hooks))).values(current=0))
-    newest = {(failure.plugin, failure.hook): failure for failure in failures}
-    for (plugin, hook), failure in sorted(newest.items()):
+    newest: dict[tuple[str, str], dict[tuple[str | None, str], None]] = {}
+    for one in failures:
+        newest.setdefault((one.plugin, one.hook), {})[one.name, one.reason] = None
+    for (plugin, hook), found in sorted(newest.items()):
         connection.execute(delete(f).where(f.c.plugin == plugin, f.c.hook == hook))
-        row = {"plugin": plugin, "hook": hook, "name": failure.name, "reason": failure.reason[:1_000]}
+        name, reason = _together(list(found))
+        row = {"plugin": plugin, "hook": hook, "name": name, "reason": reason[:LONGEST]}
         connection.execute(insert(f).values(**row, at=at, recorded=recorded, current=1))
+
+
+def _together(found: Sequence[tuple[str | None, str]]) -> tuple[str | None, str]:
+    """The name and the reason of one failure; of several no name, and the first few in one line."""
+    if len(found) == 1:
+        return found[0]
+    lines = [f"{name}: {reason}" if name else reason for name, reason in found[:FEW]]
+    more = [f"and {len(found) - FEW:,} more"] if len(found) > FEW else []
+    return None, "; ".join([*lines, *more])
 
 
 def plugin_failures(connection: Connection) -> list[dict[str, Any]]:
