@@ -80,6 +80,8 @@ def stages() -> Script:
         script += [*use("deep-29", on, *CORE[:29]), *use("deep-30", on, *CORE[:30])]
     script += use("deep-29", "2026-08-03", "c29")
     script += [("2026-06-02", lambda w: w.say("wu", "support", "silent", summary="how to begin"))]
+    for key, features in (("core-49", 49), ("core-50", 50)):
+        script += [*begins(key), *hand_over(key, "2026-06-02", "2026-06-03"), *use(key, "2026-06-03", *CORE[:features])]
     return [*script, *use("alone", "2026-06-19", "campaign_launched")]
 
 
@@ -175,6 +177,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     world.app.close()
 
 
+JUNE = "2026-06-05"
 JULY, LAST = "2026-08-14", NIGHTS[-1]  # afterwards the use of July is out of every window
 MOVED = {  # everywhere the customer's cases of a flow were until a day, worked out by hand
     # not used since 1 June, so for fourteen days on the 15th; five days of use on the 20th, fourteen days ago on 4 July
@@ -196,6 +199,9 @@ MOVED = {  # everywhere the customer's cases of a flow were until a day, worked 
         ("2026-06-15", "maturity"), ("2026-08-02", "growth"), ("2026-08-03", "maturity"),
     ],
     ("lifecycle", "deep-30", JULY): [*start, ("2026-06-15", "maturity")],
+    # half of the core features are enough, less is not
+    ("lifecycle", "core-50", JUNE): start,
+    ("lifecycle", "core-49", JULY): start[:2],
     # an open question holds it in growth; not one day of use for thirty days since 3 July
     ("lifecycle", "silent", JULY): [*start, ("2026-08-02", "activation")],
     # the last paid day is 20 May, the renewal lost on 5 June: more than thirty days ago on 20 June
