@@ -92,6 +92,7 @@ def renewals() -> Script:
     script += [("2026-06-05", lambda w: w.say("li", "lost", "renewal/lost/K1/1", cause="price"))]
     for key, discount, more in (
         ("off-10", "10%", {}),
+        ("off-10-for", "10%", {"in_return": "a case"}),
         ("off-11", "11%", {}),
         ("off-11-for", "11%", {"in_return": "a case"}),
     ):
@@ -213,6 +214,7 @@ MOVED = {  # everywhere the customer's cases of a flow were until a day, worked 
     ("renewal", "ended-31", LAST): [],
     # 10 % need nobody's leave; 11 % do, and something in return
     ("renewal", "off-10", LAST): [*(offer := [("2026-06-01", "prepare"), ("2026-06-02", "offer")]), ("2026-06-02", "negotiation")],
+    ("renewal", "off-10-for", LAST): [*offer, ("2026-06-02", "negotiation")],
     ("renewal", "off-11", LAST): offer,
     ("renewal", "off-11-for", LAST): [*offer, ("2026-06-02", "approval")],
     # visited on 3 June at noon: 75 days later is 17 August
