@@ -229,6 +229,13 @@ def test_a_case_moves_on_the_day_of_the_number_and_not_before(world: World, flow
     assert [one for one in world.stages(key, flow) if one[0] <= until] == MOVED[flow, key, until]
 
 
+def test_one_day_of_use_is_the_first_use_and_none_is_not(world: World) -> None:
+    assert [one for one in world.entries("core-49", "milestone") if one[1] == "first_use"] == [
+        ("2026-06-03", "first_use")
+    ]
+    assert "first_use" not in {name for _, name in world.entries("late", "milestone")}
+
+
 def test_one_campaign_of_its_own_is_enough(world: World) -> None:
     told = {key: world.entries(key, "milestone") for key in ("alone", "deep-30")}
     assert ("2026-06-19", "runs_alone") in told["alone"]
