@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from csflow.errors import ExpressionError
@@ -36,6 +37,7 @@ class Expression:
 
     text: str
     node: n.Node
+    _timed: list[bool] = field(default_factory=list, init=False)  # `timed`, once it was asked: a pass asks each hop
 
     @property
     def type(self) -> Type:
@@ -66,7 +68,9 @@ class Expression:
     @property
     def timed(self) -> bool:
         """Whether its value may change while no fact does: because the day, or the hour, did."""
-        return any(_timed(x) for x in self.node.walk())
+        if not self._timed:
+            self._timed.append(any(_timed(x) for x in self.node.walk()))
+        return self._timed[0]
 
 
 def _facts(node: n.Node, *, inside: bool) -> Iterable[Fact]:

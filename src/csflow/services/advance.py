@@ -13,7 +13,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, Select, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from csflow.errors import CsflowError, RefusedError, UsageError
@@ -29,10 +29,9 @@ from csflow.services.parties import OF_CUSTOMERS, kind_of, whose
 from csflow.services.session import Session
 from csflow.services.views import View, introduce, see
 from csflow.services.waiting import said_of, words_waiting
-from csflow.services.work import CaseRow, Due, StaleError, Tell, Work
+from csflow.services.work import CaseRow, Due, StaleError, Tell, Work, these
 from csflow.store import tables as t
 from csflow.store.calling import CallError, reason_of, told
-from csflow.store.insertion import among
 from csflow.store.locking import pass_lock
 from csflow.store.names import customer_ids
 from csflow.store.opening import Store, blame, of_statement
@@ -43,6 +42,7 @@ from csflow.values import Instant, Zone
 CHUNK = 500  # hits a transaction
 HOPS = 100
 UNKNOWNS = "unknown_at_last_pass"  # key in `meta`
+_DROPPED = delete(t.touched).where(t.touched.c.queue == HANDLED)
 
 
 @record
@@ -229,13 +229,13 @@ class _Pass:
                 note(connection, EVERYONE, "functions")
             elif everyone:
                 note(connection, EVERYONE, None)
-            connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
+            connection.execute(_DROPPED)
 
     def _unclaim(self) -> None:
         with self.session.chunk() as connection:
             for row in connection.execute(select(t.touched).where(t.touched.c.queue == HANDLED)).all():
                 touch(connection, row.kind, [row.subject], queues=(ADVANCE,))
-            connection.execute(delete(t.touched).where(t.touched.c.queue == HANDLED))
+            connection.execute(_DROPPED)
 
     def _redate(self, view: View, late: list[int]) -> None:
         """Give cases the due times that a changed definition says, but for those whose dates a function fails in."""
@@ -423,10 +423,9 @@ class _Application:
         work = self.work
         work.know_subjects(words)
         refused = {id(said): reason for said, reason in triggers.hear(work, words)}
-        handled = update(t.inbox).where(t.inbox.c.id == bindparam("own_id"))
+        now = work.view.now
         work.connection.execute(
-            handled.values(handled=work.view.now, refused=bindparam("why")),
-            [{"own_id": said.inbox, "why": refused.get(id(said))} for said in words],
+            _heard(), [{"own_id": said.inbox, "now": now, "why": refused.get(id(said))} for said in words]
         )
         for said in words:
             reason = refused.get(id(said))
@@ -447,12 +446,7 @@ class _Application:
         ids = sorted({hit.row.case_id for hit in hits})
         if not ids:
             return {}
-        h = t.history.c
-        found = self.work.connection.execute(
-            select(h.case, h.target, h.place).where(
-                among(h.case, ids), h.at == self.work.view.now, h.kind.in_(("opened", "moved"))
-            )
-        )
+        found = self.work.connection.execute(_entered(), {"ids": json.dumps(ids), "now": self.work.view.now})
         return {(case, target): place or "" for case, target, place in found}
 
     def _anchors(self, hits: list[Hit]) -> dict[int, dict[str, Any]]:
@@ -595,3 +589,16 @@ def _unmark() -> Executable:
     o = t.opening.c
     same = (o.flow == bindparam("own_flow"), o.place == bindparam("own_place"), o.key == bindparam("own_key"))
     return delete(t.opening).where(*same, o.subject == bindparam("own_subject"))
+
+
+@cache
+def _heard() -> Update:
+    handled = update(t.inbox).where(t.inbox.c.id == bindparam("own_id"))
+    return handled.values(handled=bindparam("now"), refused=bindparam("why"))
+
+
+@cache
+def _entered() -> Select[Any]:
+    h = t.history.c
+    came = (these(h.case), h.at == bindparam("now", type_=h.at.type), h.kind.in_(("opened", "moved")))
+    return select(h.case, h.target, h.place).where(*came)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -260,7 +260,7 @@ class Asker:
         """Whether there are cases that were opened after the moment: only for a pass that looks back."""
         newest = self.connection.info.get("newest_case")
         if newest is None:
-            newest = self.connection.execute(select(func.coalesce(func.max(t.case.c.opened_at), 0))).scalar_one()
+            newest = self.connection.execute(_newest_case()).scalar_one()
             self.connection.info["newest_case"] = newest
         return self.view.now < int(newest)
 
@@ -514,6 +514,11 @@ class Asker:
         columns = [party.label("party"), base.id.label("subject"), mark.c.key.label("one_per")]
         statement = select(*columns).select_from(reader.source().join(mark, same))
         return statement.where(or_(func.coalesce(holds, 0) == 0, mark.c.key != key), *limits)
+
+
+@cache
+def _newest_case() -> Select[int]:
+    return select(func.coalesce(func.max(t.case.c.opened_at), 0))
 
 
 def _waits(line: Any) -> list[Column]:

@@ -179,13 +179,9 @@ def fill_for_openings(
             fill(connection, view, Whom(customers=True, cases=False), rows=rows, actor=actor)
 
 
-def fill_for_cases(connection: Connection, view: View, *, actor: str, customers: Iterable[int]) -> Owners:
+def fill_for_cases(connection: Connection, view: View, kept: Kept, *, actor: str, customers: Iterable[int]) -> Owners:
     """When cases of these customers have opened in any other way: by a word, by hand, by an effect."""
-    wanted = json.dumps(sorted(set(customers)))
-
-    def rows(_key: tuple[Any, ...], build: Callable[[], Executable]) -> Iterable[Any]:
-        return connection.execute(build(), {"customers": wanted}).all()
-
+    rows = _asking(connection, view, kept, sorted(set(customers)))
     return fill(connection, view, Whom(customers=True), rows=rows, actor=actor)
 
 

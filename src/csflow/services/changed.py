@@ -6,9 +6,24 @@ A changed definition meets cases that run under another one: they are re-pinned 
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, delete, exists, func, insert, literal, null, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from csflow.errors import DefinitionError, Problem
 from csflow.flow.definition import Definition, Flow
@@ -63,7 +78,12 @@ def adopt(connection: Connection, view: View, request: Any) -> bool:
 
 
 def _noted(connection: Connection, key: str) -> str | None:
-    return connection.execute(select(t.meta.c.value).where(t.meta.c.key == key)).scalar()
+    return connection.execute(_kept(), {"key": key}).scalar()
+
+
+@cache
+def _kept() -> Select[str]:
+    return select(t.meta.c.value).where(t.meta.c.key == bindparam("key"))
 
 
 def unpin(connection: Connection, definition: Definition) -> None:

@@ -216,7 +216,7 @@ class _Work:
             if self.unwritten is not None:
                 raise RejectsError(self.unwritten, summary)
         finally:
-            _drop(connection, staging)
+            _clear(connection, staging)
         return summary
 
     def _stage(self, staging: Staging, counts: Counts) -> None:
@@ -312,12 +312,12 @@ def _nothing() -> None:
     """A dry run commits nothing."""
 
 
-def _drop(connection: Connection, staging: Staging) -> None:
-    """Leave no temporary tables behind; a connection that broke has none left."""
+def _clear(connection: Connection, staging: Staging) -> None:
+    """Leave nothing in the temporary tables; a connection that broke has none left."""
     try:
         connection.rollback()
         immediate(connection, wanted=False)
-        staging.drop()
+        staging.clear()
         connection.commit()
     except SQLAlchemyError:
         connection.invalidate()

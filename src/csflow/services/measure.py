@@ -56,7 +56,7 @@ from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.calling import CallError
 from csflow.store.guards import Translator
-from csflow.store.insertion import insert_into, upsert
+from csflow.store.insertion import has_temporary, insert_into, upsert
 from csflow.store.opening import Store, blaming
 from csflow.store.prepared import Kept
 from csflow.store.refreshing import refresh
@@ -76,6 +76,8 @@ CHANGED = Table(  # what one metric's new values change, before they are written
     Column("happened", Integer),
     prefixes=["TEMPORARY"],
 )
+
+_EMPTY = CHANGED.delete()
 
 
 @dataclass(slots=True)
@@ -326,21 +328,10 @@ def _digest(metric: Metric, provider: Provider | None, whole: str) -> str:
 
 
 def _empty_changed(connection: Connection) -> None:
-    if _there(connection):
-        connection.execute(CHANGED.delete())
+    if has_temporary(connection, CHANGED.name):
+        connection.execute(_EMPTY)
     else:
         CHANGED.create(connection, checkfirst=False)
-
-
-def _there(connection: Connection) -> bool:
-    if connection.dialect.name == "sqlite":
-        found = connection.exec_driver_sql("select 1 from sqlite_temp_master where name = 'changed_values'")
-    else:
-        found = connection.exec_driver_sql(
-            "select 1 from pg_class where relname = 'changed_values'"
-            " and relpersistence = 't' and pg_table_is_visible(oid)"
-        )
-    return found.first() is not None
 
 
 def _dirty(kind: str, base: Any) -> ColumnElement[Any]:

@@ -254,7 +254,7 @@ def _give_owners(work: Work, rows: list[CaseRow]) -> None:
     lacking = {row.customer for row in rows if any((row.customer, role.name) not in work.owners for role in roles)}
     customers = sorted(customer for customer in lacking if customer is not None)
     if roles and customers:
-        found = fill_for_cases(work.connection, work.view, actor=work.actor, customers=customers)
+        found = fill_for_cases(work.connection, work.view, work.kept, actor=work.actor, customers=customers)
         work.owners.update({key: person for key, person in found.items() if person is not None})
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, func, literal, or_, select, update
 
 from csflow.errors import RefusedError, UsageError
 from csflow.services import effects, moving
@@ -177,7 +178,7 @@ def end_task(work: Work, answer: Answer, row: CaseRow | None = None) -> tuple[Ca
         raise RefusedError(f"'{task.name}' asks for an approval: answer it with or without --no")
     way = _approved(work, row, task, answer.outcome) if task.move is not None else None
     values = {"done_at": work.view.now, "outcome": answer.outcome, "comment": answer.comment}
-    work.connection.execute(update(t.task).where(t.task.c.id == task.id).values(**values))
+    work.connection.execute(_closing(), {"own_id": task.id, **values})
     work.log(row, "task", work.view.now, target=task.name, place=answer.outcome)
     if way is not None:
         because = [{"fact": f"approved by {work.actor}", "value": True, "measured": None}]
@@ -214,11 +215,20 @@ def _done(work: Work, act: Act, row: CaseRow, task: str) -> dict[str, Any]:
     return {"at": work.view.zone.text(work.view.now), "dry_run": act.dry_run, "case": work.name(row), "task": task}
 
 
+@cache
+def _tasks_of_case() -> Select[Any]:
+    return select(t.task).where(t.task.c.case == bindparam("case")).order_by(t.task.c.number.desc())
+
+
+@cache
+def _closing() -> Update:
+    return update(t.task).where(t.task.c.id == bindparam("own_id"))
+
+
 def _open_task(work: Work, case: str, name: str, row: CaseRow | None = None) -> tuple[CaseRow, Any]:
     """The open task of that name; RefusedError when it is done already, UsageError with the nearest name otherwise."""
     row = load_case(work, case) if row is None else row
-    k = t.task.c
-    rows = work.connection.execute(select(t.task).where(k.case == row.id).order_by(k.number.desc())).all()
+    rows = work.connection.execute(_tasks_of_case(), {"case": row.id}).all()
     mine = [task for task in rows if task.name == name]
     for task in mine:
         if task.done_at is None:

@@ -209,8 +209,13 @@ def _unfed(connection: Connection, definition: Definition) -> frozenset[str]:
     return frozenset(
         kind
         for kind, names in declared.items()
-        if not names & heard and connection.execute(select(getattr(t, kind).c.id).limit(1)).first() is None
+        if not names & heard and connection.execute(_any_of(kind)).first() is None
     )
+
+
+@cache
+def _any_of(kind: str) -> Select[int]:
+    return select(getattr(t, kind).c.id).limit(1)
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -31,11 +32,11 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from csflow.store.importing_cases import find_called
 from csflow.store.importing_kinds import KINDS
-from csflow.store.insertion import insert_into
+from csflow.store.insertion import has_temporary, insert_into
 from csflow.store.tables import Big, Id, Real, Word, contact, contract, customer, feature, field_value
 from csflow.store.tables import case as case_table
 
@@ -54,6 +55,7 @@ STORED: dict[str, Any] = {
     "boolean": Big,
     "number": Real,
 }
+NUMBERS = count()
 NO_ID = "no id: recognised by its content"
 IN_FUTURE = "lies after the day of the import"
 OUTSIDE = "lies outside its contract's dates"
@@ -100,12 +102,16 @@ class Counts:
 
 
 class Staged:
-    """The temporary tables of one shape of file, made once: a statement that was compiled for them serves again."""
+    """The temporary tables of one shape of file, made once: a statement that was compiled for them serves again.
+
+    They stay with the connection, emptied: a database that loses a table must read every statement anew.
+    """
 
     def __init__(self, kind: Kind, columns: dict[str, str], fields: Sequence[StagedField]) -> None:
         self.natural = kind.name == "usage" and "id" not in columns
         self.key = ("customer", "feature", "day", "source") if self.natural else kind.key
         self.metadata = MetaData()
+        self.number = next(NUMBERS)  # each shape has tables of its own
         staged_fields = [(one.column, Real if one.numeric else Word) for one in fields]
         self.incoming = self._table(
             "incoming", [("line", Big)] + [(name, STORED[kind]) for name, kind in columns.items()] + staged_fields
@@ -114,39 +120,41 @@ class Staged:
         self.ready = self._table("ready", [("line", Big), *self._ready_columns(kind), *staged_fields], placed=True)
         self.fresh = self._table("fresh", [("place", Big), ("was", Big)])
         self.group = self._table("group", [("place", Big), ("first", Big)])
-        Index("ix_staged_group_first", self.group.c.first)
+        Index(f"ix_staged_{self.number}_group_first", self.group.c.first)
         self.owner = self._table(
             "owner", [("key", Word), ("id", Big), ("customer", Big), ("many", Big), ("starts_on", Big), ("ends", Big)]
         )
-        Index("ix_staged_owner_key", self.owner.c.key)
+        Index(f"ix_staged_{self.number}_owner_key", self.owner.c.key)
         self.called = self._table("called", [("kind", Word), ("key", Word), ("id", Big), ("many", Big)])
-        Index("ix_staged_called_key", self.called.c.key)
-        self._written: dict[str, tuple[list[str], list[str]]] = {}
+        Index(f"ix_staged_{self.number}_called_key", self.called.c.key)
 
     def create(self, connection: Connection) -> None:
-        """Make the tables on a connection."""
-        for statement in self._statements(connection)[0]:
-            connection.exec_driver_sql(statement)
+        """Have the tables on a connection."""
+        if has_temporary(connection, self.incoming.name):
+            return
+        tables = self.metadata.sorted_tables
+        made: list[Any] = [CreateTable(table) for table in tables]
+        made += [CreateIndex(index) for table in tables for index in table.indexes]
+        for statement in made:
+            connection.execute(statement)
 
-    def drop(self, connection: Connection) -> None:
-        """Remove them again."""
-        for statement in self._statements(connection)[1]:
-            connection.exec_driver_sql(statement)
-
-    def _statements(self, connection: Connection) -> tuple[list[str], list[str]]:
-        dialect = connection.dialect
-        if dialect.name not in self._written:
-            tables = self.metadata.sorted_tables
-            made: list[Any] = [CreateTable(table) for table in tables]
-            made += [CreateIndex(index) for table in tables for index in table.indexes]
-            text_of = [str(one.compile(dialect=dialect)) for one in made]
-            self._written[dialect.name] = text_of, [str(DropTable(one).compile(dialect=dialect)) for one in tables]
-        return self._written[dialect.name]
+    def clear(self, connection: Connection) -> None:
+        """Empty them again."""
+        names = [table.name for table in self.metadata.sorted_tables]
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"truncate {', '.join(names)}")
+            return
+        for name in names:
+            connection.exec_driver_sql(f"delete from {name}")  # noqa: S608 - our names
 
     def _table(self, name: str, columns: Iterable[tuple[str, Any]], *, placed: bool = False) -> Table:
         place = [Column("place", Id, primary_key=True, autoincrement=True)] if placed else []
         return Table(
-            f"staged_{name}", self.metadata, *place, *(Column(*one) for one in columns), prefixes=["TEMPORARY"]
+            f"staged_{self.number}_{name}",
+            self.metadata,
+            *place,
+            *(Column(*one) for one in columns),
+            prefixes=["TEMPORARY"],
         )
 
     def _ready_columns(self, kind: Kind) -> Iterator[tuple[str, Any]]:
@@ -232,12 +240,12 @@ class Staging:
         assert raw is not None  # noqa: S101 - a connection in use has one
         names = ", ".join(f'"{column.name}"' for column in self.incoming.columns)
         if self.connection.dialect.name == "postgresql":
-            with raw.cursor().copy(f"copy staged_incoming ({names}) from stdin") as copy:
+            with raw.cursor().copy(f"copy {self.incoming.name} ({names}) from stdin") as copy:
                 for row in rows:
                     copy.write_row(row)
         else:
             marks = ", ".join("?" * len(self.incoming.columns))
-            raw.executemany(f"insert into staged_incoming ({names}) values ({marks})", rows)  # noqa: S608 - our names
+            raw.executemany(f"insert into {self.incoming.name} ({names}) values ({marks})", rows)  # noqa: S608 - our names
 
     def reject(self, rows: Sequence[tuple[int, str, str]]) -> None:
         """Put rows among the rejected: line, column, reason."""
@@ -262,9 +270,9 @@ class Staging:
         chosen = select(line).where(self.ready.c.odd == reason).order_by(line).limit(number)
         return list(self.connection.execute(chosen).scalars())
 
-    def drop(self) -> None:
-        """Remove the temporary tables."""
-        self.tables.drop(self.connection)
+    def clear(self) -> None:
+        """Empty the temporary tables."""
+        self.tables.clear(self.connection)
 
     def analyzed(self) -> None:
         """Tell PostgreSQL how large the staged tables are: it knows nothing of temporary ones by itself."""
@@ -287,7 +295,7 @@ def resolve(staging: Staging, terms: Terms) -> None:
     connection, ready = staging.connection, staging.ready
     staging.hurry()
     if staging.connection.dialect.name == "postgresql":
-        connection.execute(text("analyze staged_incoming"))
+        connection.execute(text(f"analyze {staging.incoming.name}"))
     if "contract" in staging.columns:
         _find_owners(staging)
     if "case" in staging.columns:

@@ -105,8 +105,9 @@ def fill_from_answers(staging: Staging, terms: Terms, questions: dict[str, bool]
 
     ``questions`` are the declared fields and whether they are numbers.
     """
-    from_table = staging.kind.table
-    for question, numeric in questions.items():
+    from_table, ready = staging.kind.table, staging.ready.c
+    told = set(staging.connection.execute(select(ready.question).where(staging.fresh_rows).distinct()).scalars())
+    for question, numeric in ((one, numeric) for one, numeric in questions.items() if one in told):
         subject = from_table.c[kind]
         ranked = (
             select(

@@ -44,6 +44,17 @@ def missing_only(dialect: str, table: Table) -> Any:
     return insert_for(dialect, table).on_conflict_do_nothing()
 
 
+def has_temporary(connection: Connection, table: str) -> bool:
+    """Whether this connection has a temporary table of that name."""
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("select 1 from sqlite_temp_master where name = ?", (table,))
+    else:
+        found = connection.exec_driver_sql(
+            "select 1 from pg_class where relname = %s and relpersistence = 't' and pg_table_is_visible(oid)", (table,)
+        )
+    return found.first() is not None
+
+
 def among(column: ColumnElement[Any], ids: Iterable[int]) -> ColumnElement[bool]:
     """``column IN ids`` with the list as one bind parameter: the same statement for any number of ids."""
     return listed(column, literal(json.dumps(list(ids)), Text))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = "0001"  # the revision this csflow works with: the head of the migrations (a test keeps them equal)
 BUSY_SECONDS = 30
 PAGES_KIB = 32_768  # SQLite's page cache: enough for the inner pages of the indexes of a million rows
+STATEMENTS = 1_024  # kept by SQLite's driver: a pass of the standard pack asks some four hundred, hop after hop
 BEGIN = "csflow_begin"  # execution option: which BEGIN a SQLite transaction starts with
 MIGRATION_LOCK = 0x63736601  # PostgreSQL advisory lock of whoever creates or upgrades the tables
 NO_TABLE = re.compile(r'no such table: (?:main\.)?(\w+)|relation "(\w+)" does not exist')
@@ -241,7 +242,8 @@ def engine_of(address: URL) -> Engine:
         return engine
     _check_file(address)
     # A ping costs microseconds; a plugin that closes every connection it finds costs nobody else's result.
-    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS}, pool_pre_ping=True)
+    options = {"timeout": BUSY_SECONDS, "cached_statements": STATEMENTS}
+    engine = create_engine(address, connect_args=options, pool_pre_ping=True)
     event.listen(engine, "handle_error", _keep_statement)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

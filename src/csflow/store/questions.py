@@ -60,10 +60,14 @@ class Evidence:
 
     def __init__(self, moment: Moment, expression: Expression | None, *, dated: bool) -> None:
         self._moment, self._dated = moment, dated
+        self._expression = expression
         self._node = expression.node if expression is not None else None
-        self._facts = expression.facts if expression is not None else ()
 
     # Worked out when the first row is read: most questions of a pass find none.
+
+    @cached_property
+    def _facts(self) -> tuple[Fact, ...]:
+        return self._expression.facts if self._expression is not None else ()
 
     @cached_property
     def _held(self) -> list[n.Held]:

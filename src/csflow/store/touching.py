@@ -106,8 +106,13 @@ def _claiming(dialect: str, queue: int, handled: int, *, few: bool) -> tuple[Exe
 
 def organisation_touched(connection: Connection, queue: int) -> bool:
     """Whether a fact of the organisation waits in a queue: it is a fact of every case, so all are asked."""
-    found = select(touched.c.kind).where(touched.c.queue == queue, touched.c.kind == "organisation")
-    return connection.execute(found.limit(1)).first() is not None
+    return connection.execute(_organisation(), {"queue": queue}).first() is not None
+
+
+@cache
+def _organisation() -> Select[str]:
+    of_it = touched.c.kind == "organisation"
+    return select(touched.c.kind).where(touched.c.queue == bindparam("queue"), of_it).limit(1)
 
 
 def _write(
