@@ -19,9 +19,11 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Index,
+    Insert,
     MetaData,
     Table,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -30,18 +32,18 @@ from sqlalchemy import (
     null,
     select,
     text,
-    true,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from csflow.store.importing_cases import find_called
 from csflow.store.importing_kinds import KINDS
 from csflow.store.insertion import has_temporary, insert_into
+from csflow.store.names import name_id
 from csflow.store.tables import Big, Id, Real, Word, contact, contract, customer, feature, field_value
 from csflow.store.tables import case as case_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from csflow.store.importing_kinds import Kind
 
@@ -101,6 +103,11 @@ class Counts:
     reasons: dict[str, int] = field(default_factory=dict)
 
 
+def bound(name: str) -> ColumnElement[Any]:
+    """What differs from one import of a shape to the next, by name: see `Staging.begin`."""
+    return bindparam(f"at_{name}", type_=Word if name == "actor" else BigInteger)
+
+
 class Staged:
     """The temporary tables of one shape of file, made once: a statement that was compiled for them serves again.
 
@@ -112,6 +119,7 @@ class Staged:
         self.key = ("customer", "feature", "day", "source") if self.natural else kind.key
         self.metadata = MetaData()
         self.number = next(NUMBERS)  # each shape has tables of its own
+        self.made: dict[Any, Any] = {}  # statements about them, see `Staging.run`
         staged_fields = [(one.column, Real if one.numeric else Word) for one in fields]
         self.incoming = self._table(
             "incoming", [("line", Big)] + [(name, STORED[kind]) for name, kind in columns.items()] + staged_fields
@@ -193,7 +201,8 @@ class Staging:
         self.incoming, self.rejected = self.tables.incoming, self.tables.rejected
         self.ready, self.fresh, self.group = self.tables.ready, self.tables.fresh, self.tables.group
         self.owner, self.called = self.tables.owner, self.tables.called
-        self.chunk: ColumnElement[bool] = true()
+        self.chunk: ColumnElement[bool] = self.ready.c.place.between(bound("first"), bound("last"))
+        self.bound: dict[str, Any] = {}
         self.first_time = False  # the table holds nothing of this source yet
         self.tables.create(connection)
 
@@ -203,12 +212,34 @@ class Staging:
             for setting in ("work_mem = '64MB'", "jit = off"):
                 self.connection.execute(text(f"set local {setting}"))
 
+    def begin(self, terms: Terms) -> None:
+        """Give what statements call `bound` its values: the terms, and the numbers of the declared fields."""
+        self.bound = {"at_source": terms.source, "at_as_of": terms.as_of, "at_day": terms.day, "at_actor": terms.actor}
+        self.bound["at_seen"] = terms.seen_until
+        for one in self.fields:
+            self.bound[f"at_{one.column}"] = name_id(self.connection, "field", one.name)
+
     def begin_chunk(self, first: int, last: int) -> None:
         """Work on the places ``first`` to ``last`` of `ready` from now on; nothing in them is known to be fresh."""
-        self.chunk = self.ready.c.place.between(first, last)
+        self.bound |= {"at_first": first, "at_last": last}
         self.hurry()
         clear = "truncate" if self.connection.dialect.name == "postgresql" else "delete from"
-        self.connection.execute(text(f"{clear} {self.fresh.name}"))
+        self.connection.exec_driver_sql(f"{clear} {self.fresh.name}")
+
+    def run(self, key: Any, build: Callable[[], Any], **more: Any) -> Any:
+        """Execute a statement that is made once for a shape of file; ``key`` says which, and what else it hangs on.
+
+        Building a statement costs more than running it on the few rows of a daily file.
+        """
+        name = (self.connection.dialect.name, key)
+        made = self.tables.made.get(name)
+        if made is None:
+            made = self.tables.made[name] = build()
+        return self.execute(made, **more)
+
+    def execute(self, statement: Any, **more: Any) -> Any:
+        """Execute a statement with the values of what it calls `bound`."""
+        return self.connection.execute(statement, self.bound | more)
 
     @property
     def fresh_rows(self) -> ColumnElement[bool]:
@@ -256,8 +287,9 @@ class Staging:
 
     def rejects(self) -> Iterator[tuple[int, str, str]]:
         """The rejected rows in the order of the file."""
-        chosen = select(self.rejected.c.line, self.rejected.c.column, self.rejected.c.reason)
-        for row in self.connection.execute(chosen.order_by(self.rejected.c.line)).yield_per(1000):
+        c = self.rejected.c
+        listed = self.run("rejects", lambda: select(c.line, c.column, c.reason).order_by(c.line))
+        for row in listed.yield_per(1000):
             yield row.line, row.column, row.reason
 
     def has_rejects(self) -> bool:
@@ -293,6 +325,7 @@ def make_features(staging: Staging) -> None:
 def resolve(staging: Staging, terms: Terms) -> None:
     """Fill `ready` with the rows that can be used, in order; the others go to `rejected`."""
     connection, ready = staging.connection, staging.ready
+    staging.begin(terms)
     staging.hurry()
     if staging.connection.dialect.name == "postgresql":
         connection.execute(text(f"analyze {staging.incoming.name}"))
@@ -300,6 +333,15 @@ def resolve(staging: Staging, terms: Terms) -> None:
         _find_owners(staging)
     if "case" in staging.columns:
         find_called(connection, staging.called, staging.incoming)
+    staging.run(("resolve", terms.has_ids), lambda: _resolution(staging, terms))
+    wrong = ready.c.problem.is_not(None)
+    moved = select(ready.c.line, ready.c.problem_column, ready.c.problem).where(wrong)
+    staging.run("wrong", lambda: insert(staging.rejected).from_select(["line", "column", "reason"], moved))
+    staging.run("right", lambda: delete(ready).where(wrong))
+    staging.analyzed()
+
+
+def _resolution(staging: Staging, terms: Terms) -> Insert:
     chosen = _Resolution(staging, terms)
     values = chosen.values()
     values |= {one.column: staging.incoming.c[one.column] for one in staging.fields}
@@ -309,12 +351,7 @@ def resolve(staging: Staging, terms: Terms) -> None:
         .select_from(chosen.source)
         .order_by(*order, values["line"])
     )
-    connection.execute(insert(ready).from_select(list(values), ordered))
-    if chosen.problems:
-        moved = select(ready.c.line, ready.c.problem_column, ready.c.problem).where(ready.c.problem.is_not(None))
-        connection.execute(insert(staging.rejected).from_select(["line", "column", "reason"], moved))
-        connection.execute(delete(ready).where(ready.c.problem.is_not(None)))
-    staging.analyzed()
+    return insert(staging.ready).from_select(list(values), ordered)
 
 
 def _find_owners(staging: Staging) -> None:
@@ -419,7 +456,7 @@ class _Resolution:
         if self.owners:
             found["customer"] = self._owner()
         if "source" in found or staging.kind.numbered:
-            found["source"] = literal(self.terms.source, BigInteger)
+            found["source"] = bound("source")
         if staging.kind.numbered and not staging.natural:
             found["ref"] = cells.id
         self._specials(found)
@@ -452,7 +489,7 @@ class _Resolution:
         known = sorted(self.references, key=lambda one: order[one[0]])
         found["kind"] = case(*((identifier.is_not(None), name) for name, identifier in known))
         found["subject"] = func.coalesce(*(identifier for _, identifier in known), null())
-        found["actor"] = func.coalesce(self.cells.actor if "actor" in self.cells else null(), self.terms.actor)
+        found["actor"] = func.coalesce(self.cells.actor if "actor" in self.cells else null(), bound("actor"))
         found["fields"] = self.cells.fields
         found["case_key"] = null()
         if self.staging.kind.name == "case":
@@ -475,7 +512,7 @@ class _Resolution:
         if kind == "customer":
             return func.coalesce(signed, 0)
         if kind == "contract":
-            early = case((cells.starts_on < self.terms.day, cells.starts_on), else_=self.terms.day)
+            early = case((cells.starts_on < bound("day"), cells.starts_on), else_=bound("day"))
             return func.coalesce(signed, early)
         if kind == "contact":
             return func.coalesce(cells.left_on, 0) if "left_on" in cells else literal(0)
@@ -490,7 +527,7 @@ class _Resolution:
         amounts = [name for name in ("count", "seconds", "users", "amount") if name in cells]
         doubts: list[tuple[ColumnElement[bool], str]] = [(cells[name] < 0, NEGATIVE) for name in amounts]
         dates = [name for name in ("day", "at_day") if name in cells and kind != "rate"]
-        doubts += [(cells[name] > self.terms.day, IN_FUTURE) for name in dates]
+        doubts += [(cells[name] > bound("day"), IN_FUTURE) for name in dates]
         if kind == "usage" and "contract" in cells:
             doubts.append(((cells.day < owner.starts_on) | (cells.day >= owner.ends), OUTSIDE))
         if self.staging.kind.numbered and not self.terms.has_ids and not self.staging.natural:

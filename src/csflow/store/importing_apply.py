@@ -7,13 +7,16 @@ the chunk's transaction. So an import that was killed has written whole chunks, 
 from __future__ import annotations
 
 import json
-from functools import cache
+import secrets
+from functools import cache, partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Integer,
     Select,
     Table,
     and_,
@@ -29,15 +32,16 @@ from sqlalchemy import (
 )
 
 from csflow.store import tables
+from csflow.store.importing import bound
 from csflow.store.importing_contracts import infer_replaces, value_contracts
 from csflow.store.importing_fields import differing_fields, fill_from_answers, joined_fields, write_fields
 from csflow.store.importing_former import keep_rows
 from csflow.store.insertion import insert_for, insert_into
 from csflow.store.names import name_id
-from csflow.store.touching import MEASURE, touch, touch_when_visible
+from csflow.store.touching import BOTH, MEASURE, touch, touching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from csflow.store.importing import Counts, Staging, Terms
 
@@ -57,8 +61,8 @@ def apply_chunks(
     ``questions`` are the fields that answers fill, see `fill_from_answers`.
     """
     places = staging.ready.c.place
-    staging.first_time = _speaks_first(staging, terms)
-    last = staging.connection.execute(select(func.max(places))).scalar() or 0
+    staging.first_time = _speaks_first(staging)
+    last = staging.run("last", lambda: select(func.max(places))).scalar() or 0
     for start in range(0, last, CHUNK):
         staging.begin_chunk(start + 1, start + CHUNK)
         if _apply(staging, terms, counts):
@@ -67,7 +71,7 @@ def apply_chunks(
         yield min(start + CHUNK, last)
 
 
-def _speaks_first(staging: Staging, terms: Terms) -> bool:
+def _speaks_first(staging: Staging) -> bool:
     """Whether this usage source has no row yet: then there is nothing to compare with, which saves a tenth of the time.
 
     Should another program import the same source for the first time at this very moment, the upsert still compares.
@@ -75,20 +79,22 @@ def _speaks_first(staging: Staging, terms: Terms) -> bool:
     usage = tables.usage
     if staging.kind.table is not usage:
         return False
-    return staging.connection.execute(select(usage.c.id).where(usage.c.source == terms.source).limit(1)).first() is None
+    found = staging.run("spoken", lambda: select(usage.c.id).where(usage.c.source == bound("source")).limit(1))
+    return found.first() is None
 
 
 def finish(staging: Staging, terms: Terms, summary: str, *, recorded: int | None) -> None:
     """Note that the source has spoken, how far it reaches, and what the import brought."""
     connection, newest = staging.connection, staging.kind.newest
     ready = staging.ready.c
-    reached = select(func.max(ready.day if "day" in ready else ready.happened))
-    day = connection.execute(reached).scalar() if newest is not None else terms.day
+    day: int | None = terms.day
+    if newest is not None:
+        day = staging.run("reached", lambda: select(func.max(ready.day if "day" in ready else ready.happened))).scalar()
     spoken = {"source": terms.source, "last_day": day, "imported": terms.as_of, "alarmed": 0}
     connection.execute(_spoken(connection.dialect.name), spoken)
     noted = terms.as_of if recorded is None else recorded
     run = {"verb": "import", "as_of": terms.as_of, "recorded": noted, "finished": 1, "summary": summary}
-    connection.execute(insert_into(connection, tables.run), run)
+    connection.execute(insert_for(connection.dialect.name, tables.run), run)
 
 
 @cache
@@ -102,7 +108,7 @@ def _spoken(dialect: str) -> Any:
     )
 
 
-def _find(staging: Staging, found: Select[Any]) -> tuple[int, int]:
+def _find(staging: Staging, key: Any, found: Callable[[], Select[Any]]) -> tuple[int, int]:
     """Put the places that are new or differ into `fresh`; returns how many, and how many of them were there before.
 
     A chunk is small beside the table: PostgreSQL must not read the whole of it to compare them.
@@ -111,48 +117,38 @@ def _find(staging: Staging, found: Select[Any]) -> tuple[int, int]:
     ways = ("hashjoin", "mergejoin", "seqscan") if connection.dialect.name == "postgresql" else ()
     for way in ways:
         connection.execute(text(f"set local enable_{way} = off"))
-    connection.execute(insert(fresh).from_select(["place", "was"], found))
+    staging.run(key, lambda: insert(fresh).from_select(["place", "was"], found()))
     for way in ways:
         connection.execute(text(f"set local enable_{way} = on"))
-    row = connection.execute(select(func.count(fresh.c.place), func.count(fresh.c.was))).one()
+    row = staging.run("found", lambda: select(func.count(fresh.c.place), func.count(fresh.c.was))).one()
     return row[0], row[1]
 
 
 def _apply(staging: Staging, terms: Terms, counts: Counts) -> int:
     """Write a chunk; returns how many rows were new or changed."""
-    connection, chunk = staging.connection, staging.chunk
-    writer = _events if staging.kind.name == "case" else _rows
-    rows = connection.execute(select(func.count()).select_from(staging.ready).where(chunk)).scalar_one()
+    chunk, writer = staging.chunk, _events if staging.kind.name == "case" else _rows
+    rows = staging.run("rows", lambda: select(func.count()).select_from(staging.ready).where(chunk)).scalar_one()
     new, changed = writer(staging, terms)
     counts.new += new
     counts.changed += changed
     counts.unchanged += rows - new - changed
     odd = staging.ready.c.odd
-    for reason, number in connection.execute(select(odd, func.count()).where(chunk, odd.is_not(None)).group_by(odd)):
+    suspected = staging.run("odd", lambda: select(odd, func.count()).where(chunk, odd.is_not(None)).group_by(odd))
+    for reason, number in suspected:
         counts.suspicions[reason] = counts.suspicions.get(reason, 0) + number
     return new + changed
 
 
 def _rows(staging: Staging, terms: Terms) -> tuple[int, int]:
     """Find what is new or differs, keep what it replaces, write it, and touch."""
-    table, ready = staging.kind.table, staging.ready
-    on = _same_row(staging, table)
-    was = table.c.id if "id" in table.c else case((table.c[staging.key[0]].is_not(None), 1))
-    differs = or_(_differs(staging, table), differing_fields(staging, table))
-    found = (
-        select(ready.c.place, was)
-        .select_from(joined_fields(staging, ready.outerjoin(table, on), table))
-        .where(staging.chunk, or_(was.is_(None), differs))
-    )
-    if staging.first_time:
-        found = select(ready.c.place, literal(None, staging.fresh.c.was.type)).where(staging.chunk)
-    number, changed = _find(staging, found)
+    number, changed = _find(staging, ("find", staging.first_time), lambda: _new_or_different(staging))
     if changed:
         _keep_former(staging, terms)
     if number:
-        _write(staging)
+        staging.run("write", lambda: _upsert(staging))
     if staging.fields:
-        write_fields(staging, terms, ready.join(table, on))
+        table = staging.kind.table
+        write_fields(staging, lambda: staging.ready.join(table, _same_row(staging, table)))
     if not number:
         return 0, 0
     if staging.kind.name == "contract":
@@ -161,8 +157,21 @@ def _rows(staging: Staging, terms: Terms) -> tuple[int, int]:
             infer_replaces(staging)
     if staging.kind.name == "rate":
         value_contracts(staging, terms)
-    _touch(staging, terms, on)
+    _touch(staging, terms)
     return number - changed, changed
+
+
+def _new_or_different(staging: Staging) -> Select[Any]:
+    table, ready = staging.kind.table, staging.ready
+    if staging.first_time:
+        return select(ready.c.place, literal(None, staging.fresh.c.was.type)).where(staging.chunk)
+    was = table.c.id if "id" in table.c else case((table.c[staging.key[0]].is_not(None), 1))
+    differs = or_(_differs(staging, table), differing_fields(staging))
+    return (
+        select(ready.c.place, was)
+        .select_from(joined_fields(staging, ready.outerjoin(table, _same_row(staging, table))))
+        .where(staging.chunk, or_(was.is_(None), differs))
+    )
 
 
 def _same_row(staging: Staging, table: FromClause) -> ColumnElement[bool]:
@@ -176,7 +185,7 @@ def _differs(staging: Staging, table: FromClause) -> ColumnElement[bool]:
     return or_(false(), *(table.c[name].is_distinct_from(staging.ready.c[name]) for name in staging.content))
 
 
-def _write(staging: Staging) -> None:
+def _upsert(staging: Staging) -> Any:
     """INSERT … ON CONFLICT of the fresh rows: whoever wrote the same row in between is compared once more."""
     table, ready = staging.kind.table, staging.ready
     names = [*staging.key, *staging.content]
@@ -205,7 +214,7 @@ def _write(staging: Staging) -> None:
             where=or_(*(table.c[name].is_distinct_from(statement.excluded[name]) for name in staging.content)),
             **unique,
         )
-    staging.connection.execute(statement)
+    return statement
 
 
 def _dates_itself(staging: Staging) -> bool:
@@ -234,37 +243,41 @@ def _keep_usage(staging: Staging, terms: Terms) -> None:
     touch(staging.connection, "customer", owners, queues=(MEASURE,))
 
 
-def _touch(staging: Staging, terms: Terms, on: ColumnElement[bool]) -> None:
+def _touch(staging: Staging, terms: Terms) -> None:
     """Ask again for whoever the fresh rows concern: from the day it happened, and a changed row at once as well."""
-    table, ready, fresh = staging.kind.table, staging.ready, staging.fresh
-    connection, kind = staging.connection, staging.kind.name
-    placed = ready.join(fresh, and_(fresh.c.place == ready.c.place, staging.chunk))
-    if table is tables.usage:
-        # The day of the row itself tells `measure` when it counts.
-        touch(connection, "customer", select(ready.c.customer).where(staging.fresh_rows), queues=(MEASURE,))
-        return
+    table, kind = staging.kind.table, staging.kind.name
     if table is tables.inbox or kind == "rate":
         return
     if kind == "feature":
         _touch_users(staging)
         return
-    subject = {"customer": table.c.id, "person": table.c.id}.get(kind)
-    if subject is None:
-        subject = ready.c.customer
-    concerned_kind = "person" if kind == "person" else "customer"
-    source = placed.join(table, on)
-    for day in (case((fresh.c.was.is_(None), _day(ready, table)), else_=terms.day), _day(ready, table)):
-        touch_when_visible(
-            connection, concerned_kind, select(subject, day).select_from(source), seen_until=terms.seen_until
-        )
-    again = select(subject).select_from(source).where(fresh.c.was.is_not(None))
-    touch(connection, concerned_kind, again)
+    concerned = "person" if kind == "person" else "customer"
+    # The day of a row of usage itself tells `measure` when it counts.
+    ways, queues = (("used",), (MEASURE,)) if table is tables.usage else (("known", "happened", "changed"), BOTH)
+    dialect, seen = staging.connection.dialect.name, terms.seen_until is not None
+    for way, queue in product(ways, queues):
+        build = partial(_touching, staging, dialect, concerned, way=way, queue=queue, seen=seen)
+        staging.run(("touch", way, queue, seen), build, mark=secrets.randbits(62))
     if kind in {"contact", "activity", "answer"}:
         _touch_former_owner(staging, terms)
 
 
-def _day(ready: Table, table: Table) -> ColumnElement[int]:
-    return table.c.happened if "happened" in table.c else ready.c.happened
+def _touching(staging: Staging, dialect: str, concerned: str, *, way: str, queue: int, seen: bool) -> Any:
+    """Whom the fresh rows concern, and from which day on: at once, the day it happened, the day it became known."""
+    table, ready, fresh = staging.kind.table, staging.ready, staging.fresh
+    subject = table.c.id if staging.kind.name in ("customer", "person") else ready.c.customer
+    placed = ready.join(fresh, and_(fresh.c.place == ready.c.place, staging.chunk))
+    placed = placed.join(table, _same_row(staging, table))
+    happened = table.c.happened if "happened" in table.c else ready.c.happened
+    if way == "used":
+        found = select(ready.c.customer, literal(0, Integer)).where(staging.fresh_rows).subquery()
+    elif way == "changed":
+        found = select(subject, literal(0, Integer)).select_from(placed).where(fresh.c.was.is_not(None)).subquery()
+    else:
+        day = case((fresh.c.was.is_(None), happened), else_=bound("day")) if way == "known" else happened
+        visible = case((day > bound("seen"), day), else_=0) if seen else day
+        found = select(subject, visible).select_from(placed).subquery()
+    return touching(dialect, concerned, found.c[0], found.c[1], queue=queue)
 
 
 def _touch_users(staging: Staging) -> None:
@@ -306,7 +319,7 @@ def _events(staging: Staging, _terms: Terms) -> tuple[int, int]:
         .select_from(ready.outerjoin(opened, on_opened).outerjoin(moved, on_moved))
         .where(staging.chunk, differs)
     )
-    number, changed = _find(staging, found)
+    number, changed = _find(staging, "events", lambda: found)
     if number:
         _write_event(staging, "open", true(), (ready.c.at, ready.c.fields))
         _write_event(staging, "move", moves, (ready.c.moved_at, ready.c.moved_fields))
@@ -341,7 +354,7 @@ def _write_event(
     statement: Any = insert_into(staging.connection, inbox).from_select(columns, chosen)
     compared = ("fields", "stage", *EVENT)
     put = {column: statement.excluded[column] for column in compared} | {"handled": None, "refused": None}
-    staging.connection.execute(
+    staging.execute(
         statement.on_conflict_do_update(
             index_elements=["source", "ref", "name", "at"],
             set_=put,

@@ -14,8 +14,6 @@ from csflow.store.touching import touch
 from csflow.values import minor_digits
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from csflow.store.importing import Counts, Staging, Terms
 
 
@@ -34,8 +32,8 @@ def value_contracts(staging: Staging, terms: Terms) -> None:
         )
     else:
         chosen = _of_fresh(staging)
-        connection.execute(update(contract).where(chosen, own).values(value=contract.c.amount))
-    filled = _convert(connection, terms.currency, and_(chosen, ~own))
+        staging.execute(update(contract).where(chosen, own).values(value=contract.c.amount))
+    filled = _convert(staging, terms.currency, and_(chosen, ~own))
     if staging.kind.name == "rate":
         touch(connection, "customer", filled)
 
@@ -49,7 +47,7 @@ def _of_fresh(staging: Staging) -> ColumnElement[bool]:
     )
 
 
-def _convert(connection: Connection, currency: str, chosen: ColumnElement[bool]) -> set[int]:
+def _convert(staging: Staging, currency: str, chosen: ColumnElement[bool]) -> set[int]:
     """Value contracts of other currencies; returns the customers whose value was found."""
     newest = (
         select(rate.c.rate)
@@ -58,14 +56,14 @@ def _convert(connection: Connection, currency: str, chosen: ColumnElement[bool])
         .limit(1)
         .scalar_subquery()
     )
-    rows = connection.execute(
+    rows = staging.execute(
         select(contract.c.id, contract.c.customer, contract.c.amount, contract.c.currency, newest.label("rate"))
         .where(chosen)
         .order_by(contract.c.id)
     ).all()
     if not rows:
         return set()
-    connection.execute(
+    staging.connection.execute(
         update(contract).where(contract.c.id == bindparam("which")).values(value=bindparam("worth")),
         [{"which": row.id, "worth": _worth(row.amount, row.currency, row.rate, currency)} for row in rows],
     )
@@ -101,7 +99,7 @@ def infer_replaces(staging: Staging) -> None:
     )
     ready = staging.ready
     customers = select(ready.c.customer).where(staging.fresh_rows)
-    staging.connection.execute(
+    staging.execute(
         update(contract)
         .where(
             contract.c.customer.in_(customers),

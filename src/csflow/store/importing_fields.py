@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
+    Insert,
     and_,
     case,
     false,
@@ -19,26 +21,25 @@ from sqlalchemy import (
     select,
 )
 
+from csflow.store.importing import bound
 from csflow.store.insertion import insert_into
 from csflow.store.names import name_id
 from csflow.store.tables import field_log, field_value
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from collections.abc import Callable
 
     from csflow.store.importing import StagedField, Staging, Terms
 
 
-def joined_fields(staging: Staging, source: FromClause, table: Table) -> FromClause:
+def joined_fields(staging: Staging, source: FromClause) -> FromClause:
     """``source`` with the present value of each of the file's fields beside it."""
     for one in staging.fields:
-        held = staging.held[one.column]
-        number = name_id(staging.connection, "field", one.name)
-        source = source.outerjoin(held, and_(held.c.field == number, held.c.subject == table.c.id))
+        source = source.outerjoin(staging.held[one.column], _is_held(staging, one))
     return source
 
 
-def differing_fields(staging: Staging, _table: Table) -> ColumnElement[bool]:
+def differing_fields(staging: Staging) -> ColumnElement[bool]:
     """Whether any of the file's fields differs from what is held; use with `joined_fields`."""
     return or_(false(), *(_differs(staging, one) for one in staging.fields))
 
@@ -49,55 +50,62 @@ def _differs(staging: Staging, one: StagedField) -> ColumnElement[bool]:
     return differs
 
 
-def write_fields(staging: Staging, terms: Terms, source: FromClause) -> None:
-    """Write the fields of a chunk; ``source`` is `ready` joined to the subjects' table.
+def write_fields(staging: Staging, source: Callable[[], FromClause]) -> None:
+    """Write the fields of a chunk; ``source`` gives `ready` joined to the subjects' table.
 
     A first value has always been so (happened 0); a change happened on the day of the import. An empty cell makes a
     known field unknown and is nothing where none was known.
     """
-    table = staging.kind.table
     for one in staging.fields:
-        number = name_id(staging.connection, "field", one.name)
-        held = staging.held[one.column]
-        on = and_(held.c.field == number, held.c.subject == table.c.id)
-        _keep_former(staging, terms, one, source.join(held, on).select().where(staging.chunk, _differs(staging, one)))
-        given = staging.ready.c[one.column]
-        rows = (
-            select(
-                literal(number, BigInteger),
-                table.c.id,
-                given if one.numeric else null(),
-                null() if one.numeric else given,
-                literal(0),
-                literal(terms.as_of, BigInteger),
-            )
-            .select_from(source.outerjoin(held, on))
-            .where(staging.chunk, or_(given.is_not(None), held.c.subject.is_not(None)))
-        )
-        names = ["field", "subject", "number", "text", "happened", "stated"]
-        statement: Any = insert_into(staging.connection, field_value).from_select(names, rows)
-        excluded, column = statement.excluded, "number" if one.numeric else "text"
-        changed = field_value.c[column].is_distinct_from(excluded[column])
-        staging.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["field", "subject"],
-                set_={
-                    "number": excluded.number,
-                    "text": excluded.text,
-                    "happened": case((changed, terms.day), else_=field_value.c.happened),
-                    "stated": case(
-                        (field_value.c.stated > excluded.stated, field_value.c.stated), else_=excluded.stated
-                    ),
-                },
-            )
-        )
+        staging.run(("former", one.column), partial(_former, staging, one, source))
+        staging.run(("field", one.column), partial(_written, staging, one, source))
 
 
-def _keep_former(staging: Staging, terms: Terms, one: StagedField, former: Any) -> None:
+def _is_held(staging: Staging, one: StagedField) -> ColumnElement[bool]:
+    held = staging.held[one.column].c
+    return and_(held.field == bound(one.column), held.subject == staging.kind.table.c.id)
+
+
+def _former(staging: Staging, one: StagedField, source: Callable[[], FromClause]) -> Insert:
+    """What the chunk replaces, into the log: only where there was something."""
     held = staging.held[one.column]
     names = ["field", "subject", "number", "text", "happened", "stated"]
-    kept = former.with_only_columns(*(held.c[name] for name in names), literal(terms.actor))
-    staging.connection.execute(insert(field_log).from_select([*names, "actor"], kept))
+    kept = (
+        select(*(held.c[name] for name in names), bound("actor"))
+        .select_from(source().join(held, _is_held(staging, one)))
+        .where(staging.chunk, _differs(staging, one))
+    )
+    return insert(field_log).from_select([*names, "actor"], kept)
+
+
+def _written(staging: Staging, one: StagedField, source: Callable[[], FromClause]) -> Any:
+    held, table, given = staging.held[one.column], staging.kind.table, staging.ready.c[one.column]
+    rows = (
+        select(
+            bound(one.column),
+            table.c.id,
+            given if one.numeric else null(),
+            null() if one.numeric else given,
+            literal(0),
+            bound("as_of"),
+        )
+        .select_from(source().outerjoin(held, _is_held(staging, one)))
+        .where(staging.chunk, or_(given.is_not(None), held.c.subject.is_not(None)))
+    )
+    names = ["field", "subject", "number", "text", "happened", "stated"]
+    statement: Any = insert_into(staging.connection, field_value).from_select(names, rows)
+    excluded, column = statement.excluded, "number" if one.numeric else "text"
+    changed = field_value.c[column].is_distinct_from(excluded[column])
+    later = field_value.c.stated > excluded.stated
+    return statement.on_conflict_do_update(
+        index_elements=["field", "subject"],
+        set_={
+            "number": excluded.number,
+            "text": excluded.text,
+            "happened": case((changed, bound("day")), else_=field_value.c.happened),
+            "stated": case((later, field_value.c.stated), else_=excluded.stated),
+        },
+    )
 
 
 def fill_from_answers(staging: Staging, terms: Terms, questions: dict[str, bool], kind: str) -> None:
@@ -106,8 +114,9 @@ def fill_from_answers(staging: Staging, terms: Terms, questions: dict[str, bool]
     ``questions`` are the declared fields and whether they are numbers.
     """
     from_table, ready = staging.kind.table, staging.ready.c
-    told = set(staging.connection.execute(select(ready.question).where(staging.fresh_rows).distinct()).scalars())
-    for question, numeric in ((one, numeric) for one, numeric in questions.items() if one in told):
+    told = staging.run("questions", lambda: select(ready.question).where(staging.fresh_rows).distinct())
+    asked = set(told.scalars())
+    for question, numeric in ((one, numeric) for one, numeric in questions.items() if one in asked):
         subject = from_table.c[kind]
         ranked = (
             select(
@@ -139,7 +148,7 @@ def _fill(staging: Staging, terms: Terms, ranked: Any, number: int, *, numeric: 
     newer = ranked.outerjoin(held, and_(held.c.field == number, held.c.subject == ranked.c.subject))
     replaced = and_(newest, held.c.subject.is_not(None), held.c[column].is_distinct_from(ranked.c[column]))
     kept = select(*(held.c[name] for name in names), literal(terms.actor)).select_from(newer).where(replaced)
-    staging.connection.execute(insert(field_log).from_select([*names, "actor"], kept))
+    staging.execute(insert(field_log).from_select([*names, "actor"], kept))
     rows = select(
         literal(number, BigInteger),
         ranked.c.subject,
@@ -150,7 +159,7 @@ def _fill(staging: Staging, terms: Terms, ranked: Any, number: int, *, numeric: 
     ).where(newest)
     statement: Any = insert_into(staging.connection, field_value).from_select(names, rows)
     put = {name: statement.excluded[name] for name in ("number", "text", "happened", "stated")}
-    staging.connection.execute(
+    staging.execute(
         statement.on_conflict_do_update(
             index_elements=["field", "subject"],
             set_=put,

@@ -37,7 +37,7 @@ def _find_groups(staging: Staging) -> bool:
     connection, ready, group = staging.connection, staging.ready, staging.group
     key = [ready.c[name] for name in staging.key if name != "source"]
     repeated = select(*key).group_by(*key).having(func.count() > 1)
-    if connection.execute(repeated.limit(1)).first() is None:
+    if staging.run("twins", lambda: repeated.limit(1)).first() is None:
         return False
     twin = repeated.subquery("twin")
     same = and_(*(ready.c[column.name] == twin.c[column.name] for column in key))
