@@ -21,7 +21,7 @@ from csflow.store.locking import pass_lock
 from csflow.store.names import ids, name_id
 from csflow.store.opening import SCHEMA, open_store
 from csflow.store.tables import customer, meta, run, touched
-from csflow.store.touching import ADVANCE, MEASURE, last_pass, touch, touch_when_visible
+from csflow.store.touching import ADVANCE, MEASURE, last_pass, touch, touching, visible
 
 
 def test_first_use_makes_the_tables_at_the_newest_version(store):
@@ -254,8 +254,9 @@ def test_subjects_can_be_a_select_and_one_queue_can_be_named(store):
 def test_what_happened_after_the_last_pass_is_asked_from_its_own_day_on(store, seen_until, day):
     with store.writing() as connection:
         connection.execute(insert(customer).values(key="a", happened=50))
-        rows = select(customer.c.id, customer.c.happened)
-        touch_when_visible(connection, "customer", rows, seen_until=seen_until)
+        c, dialect = customer.c, connection.dialect.name
+        statement = touching(dialect, "customer", c.id, visible(c.happened, seen_until), queue=ADVANCE)
+        connection.execute(statement, {"mark": 1})
         assert {row[3] for row in _touched(connection)} == {day}
 
 

@@ -38,7 +38,7 @@ from csflow.store.importing_fields import differing_fields, fill_from_answers, j
 from csflow.store.importing_former import keep_rows
 from csflow.store.insertion import insert_for, insert_into
 from csflow.store.names import name_id
-from csflow.store.touching import BOTH, MEASURE, touch, touching
+from csflow.store.touching import BOTH, MEASURE, touch, touching, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -275,8 +275,7 @@ def _touching(staging: Staging, dialect: str, concerned: str, *, way: str, queue
         found = select(subject, literal(0, Integer)).select_from(placed).where(fresh.c.was.is_not(None)).subquery()
     else:
         day = case((fresh.c.was.is_(None), happened), else_=bound("day")) if way == "known" else happened
-        visible = case((day > bound("seen"), day), else_=0) if seen else day
-        found = select(subject, visible).select_from(placed).subquery()
+        found = select(subject, visible(day, bound("seen") if seen else None)).select_from(placed).subquery()
     return touching(dialect, concerned, found.c[0], found.c[1], queue=queue)
 
 

@@ -7,7 +7,7 @@ import secrets
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, Select, Subquery, Text, bindparam, case, delete, func, literal, select
+from sqlalchemy import Integer, Select, Text, bindparam, case, delete, func, literal, select
 
 from csflow.store.insertion import insert_for, listed, upsert
 from csflow.store.tables import run, touched
@@ -34,7 +34,9 @@ def touch(
     """Ask for these subjects (ids, or a SELECT of them) again: at once, or from ``day`` on."""
     if isinstance(subjects, Select):
         found = subjects.subquery("subjects")
-        _write(connection, kind, found.c[0], literal(day, Integer), queues)
+        for queue in queues:
+            statement = touching(connection.dialect.name, kind, found.c[0], literal(day, Integer), queue=queue)
+            connection.execute(statement, {"mark": secrets.randbits(62)})
         return
     rows = [
         {"queue": queue, "kind": kind, "subject": subject, "day": day, "mark": secrets.randbits(62)}
@@ -45,18 +47,13 @@ def touch(
         connection.execute(upsert(connection.dialect.name, touched, KEYS, ("mark",)), rows)
 
 
-def touch_when_visible(
-    connection: Connection, kind: str, rows: Select[tuple[int, int]], *, seen_until: int | None
-) -> None:
-    """Touch by a SELECT of (subject, day the change happened).
+def visible(happened: ColumnElement[int], seen_until: ColumnElement[int] | int | None) -> ColumnElement[int]:
+    """The day from which on a change is asked for; 0 is at once.
 
     ``seen_until`` is the day of the last finished pass, None before the first. What happened by then is asked for at
     once; what happened later, from its own day on, so that a pass at an earlier as-of does not use it up.
     """
-    found: Subquery = rows.subquery("rows")
-    subject, happened = found.c[0], found.c[1]
-    day: ColumnElement[int] = happened if seen_until is None else case((happened > seen_until, happened), else_=0)
-    _write(connection, kind, subject, day, BOTH)
+    return happened if seen_until is None else case((happened > seen_until, happened), else_=0)
 
 
 def last_pass(connection: Connection) -> int | None:
@@ -113,15 +110,6 @@ def organisation_touched(connection: Connection, queue: int) -> bool:
 def _organisation() -> Select[str]:
     of_it = touched.c.kind == "organisation"
     return select(touched.c.kind).where(touched.c.queue == bindparam("queue"), of_it).limit(1)
-
-
-def _write(
-    connection: Connection, kind: str, subject: ColumnElement[int], day: ColumnElement[int], queues: tuple[int, ...]
-) -> None:
-    for queue in queues:
-        connection.execute(
-            touching(connection.dialect.name, kind, subject, day, queue=queue), {"mark": secrets.randbits(62)}
-        )
 
 
 def touching(dialect: str, kind: str, subject: ColumnElement[int], day: ColumnElement[int], *, queue: int) -> Any:
