@@ -21,6 +21,7 @@ from csflow.flow.types import WORDS, Fact, Type
 from csflow.hookspecs import Batch, Provider, Usage, attempt
 from csflow.services.views import View
 from csflow.store import tables as t
+from csflow.store.insertion import among
 from csflow.store.names import subject_name
 from csflow.values import latest_start, parse_length
 
@@ -195,12 +196,11 @@ def _usage(connection: Connection, view: View, metric: Metric, ids: Mapping[str,
     today = view.moment.today
     begin = latest_start(parse_length(str(metric.options["window"])), today)
     u, f = t.usage.c, t.feature.c
-    low, high = min(ids.values()), max(ids.values())
     keys = {id_: key for key, id_ in ids.items()}
     statement = (
         select(u.customer, f.key, u.day, u.count, u.seconds, u.users)
         .select_from(t.usage.join(t.feature, f.id == u.feature))
-        .where(u.customer >= low, u.customer <= high, u.day > begin, u.day <= today)
+        .where(among(u.customer, keys), u.day > begin, u.day <= today)
         .order_by(u.customer, u.day, f.key, u.ref)
     )
     rows = connection.execute(statement)

@@ -78,6 +78,11 @@ CHANGED = Table(  # what one metric's new values change, before they are written
 )
 
 _EMPTY = CHANGED.delete()
+_LAST = select(func.max(t.measured.c.at))
+_DROPPED = delete(t.touched).where(t.touched.c.queue == CLAIMED)
+_FINISHED = update(t.run).where(t.run.c.id == bindparam("own_id")).values(finished=1)
+_FIRST_USE = select(func.min(t.usage.c.day))
+_FEATURES = select(t.feature.c.id, t.feature.c.core, t.feature.c.product).order_by(t.feature.c.id)
 
 
 @dataclass(slots=True)
@@ -124,7 +129,7 @@ def measure(
     zone = Zone(definition.zone)
     with store.writing() as connection:
         introduce(connection, definition)
-        last = connection.execute(select(func.max(t.measured.c.at))).scalar()
+        last = connection.execute(_LAST).scalar()
         backwards = last is not None and now < last
         refresh(connection, zone.day_of(now), MEASURE, zone, everyone=backwards)
         claim(connection, MEASURE, CLAIMED, zone.day_of(now))
@@ -160,8 +165,8 @@ def measure(
         view = see(connection, definition, now)
         everyone = other_unknowns(connection, view, UNKNOWNS) or full or backwards
         _watch_all(connection, view, measuring, everyone=everyone)
-        connection.execute(delete(t.touched).where(t.touched.c.queue == CLAIMED))
-        connection.execute(update(t.run).where(t.run.c.id == run).values(finished=1))
+        connection.execute(_DROPPED)
+        connection.execute(_FINISHED, {"own_id": run})
     store.kept.save()
     return outcome
 
@@ -289,9 +294,8 @@ def _fail(outcome: Measured, metric: Metric, provider: Provider, error: str) -> 
 
 
 def _use(connection: Connection, today: int) -> _Use:
-    first = connection.execute(select(func.min(t.usage.c.day))).scalar()
-    f = t.feature.c
-    features = [tuple(row) for row in connection.execute(select(f.id, f.core, f.product).order_by(f.id))]
+    first = connection.execute(_FIRST_USE).scalar()
+    features = [tuple(row) for row in connection.execute(_FEATURES)]
     core = any(is_core == 1 for _, is_core, _ in features)
     return _Use(first is not None and first <= today, core, repr(features))
 

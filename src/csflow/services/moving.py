@@ -15,7 +15,7 @@ from csflow.services import deadlines
 from csflow.services.assigning import automatic, fill_for_cases
 from csflow.services.work import CaseRow, Due, Work, these
 from csflow.store import tables as t
-from csflow.store.insertion import listed
+from csflow.store.insertion import insert_for, listed
 from csflow.store.questions import values_of
 from csflow.values import Instant
 
@@ -217,7 +217,8 @@ def _new_row(work: Work, flow: Flow, want: dict[str, Any], number: int, key: str
 
 
 def _insert(work: Work, rows: list[CaseRow], wanted: list[dict[str, Any]]) -> None:
-    work.connection.execute(t.case.insert(), [{name: getattr(row, name) for name in CASE_VALUES} for row in rows])
+    values = [{name: getattr(row, name) for name in CASE_VALUES} for row in rows]
+    work.connection.execute(insert_for(work.connection.dialect.name, t.case), values)
     # A case is found by its subject and number again: RETURNING would insert them one by one.
     found = work.connection.execute(_numbered(), _listed({row.flow for row in rows}, {row.subject for row in rows}))
     ids = {(flow, subject, number): id_ for flow, subject, number, id_ in found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, select
@@ -78,12 +78,7 @@ def see(connection: Connection, definition: Definition, now: Instant) -> View:
     """Read what a view needs: a handful of small statements, whatever the number of customers."""
     zone = Zone(definition.zone)
     numbers = {(row.kind, row.name): row.id for row in connection.execute(_names())}
-    required = {
-        (flow.name, stage.name): tuple(m.name for m in stage.milestones.values() if not m.optional)
-        for flow in definition.flows.values()
-        for stage in flow.stages.values()
-    }
-    book = Book(numbers, variants(definition.flows.values()), required)
+    book = Book(numbers, *_of_flows(definition))
     calendar = definition.calendars.get(definition.calendar or "")
     moment = Moment(
         now=now,
@@ -95,6 +90,17 @@ def see(connection: Connection, definition: Definition, now: Instant) -> View:
         stale=stale(definition, numbers, measures(connection), now),
     )
     return View(definition, book, moment)
+
+
+@lru_cache(maxsize=8)
+def _of_flows(definition: Definition) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], tuple[str, ...]]]:
+    """The variants of each flow, and the milestones that each stage requires."""
+    required = {
+        (flow.name, stage.name): tuple(m.name for m in stage.milestones.values() if not m.optional)
+        for flow in definition.flows.values()
+        for stage in flow.stages.values()
+    }
+    return variants(definition.flows.values()), required
 
 
 def introduce(connection: Connection, definition: Definition) -> None:
@@ -110,7 +116,7 @@ def number_names(connection: Connection, definition: Definition) -> None:
     wanted |= {("field", f"{kind}.{name}") for kind, fields in definition.fields.items() for name in fields}
     wanted |= {("field", f"{flow.name}.{name}") for flow in definition.flows.values() for name in flow.fields}
     wanted |= {("condition", key) for key in definition.conditions}
-    there = {(row.kind, row.name) for row in connection.execute(select(t.name.c.kind, t.name.c.name))}
+    there = {(row.kind, row.name) for row in connection.execute(_names())}
     missing = [{"kind": kind, "name": name} for kind, name in sorted(wanted - there)]
     if missing:
         connection.execute(insert_into(connection, t.name).on_conflict_do_nothing(), missing)
@@ -135,8 +141,13 @@ NEWEST = "newest_measured"  # key in `meta`: kind → the highest number there w
 
 def newest(connection: Connection) -> str:
     """The highest numbers that there are now, as they are kept under ``NEWEST``."""
-    highest = [select(func.coalesce(func.max(getattr(t, kind).c.id), 0)).scalar_subquery() for kind in OF_CUSTOMERS]
-    return json.dumps(dict(zip(OF_CUSTOMERS, connection.execute(select(*highest)).one(), strict=True)))
+    return json.dumps(dict(zip(OF_CUSTOMERS, connection.execute(_highest()).one(), strict=True)))
+
+
+@cache
+def _highest() -> Select[Any]:
+    found = [select(func.coalesce(func.max(getattr(t, kind).c.id), 0)).scalar_subquery() for kind in OF_CUSTOMERS]
+    return select(*found)
 
 
 def newest_measured(connection: Connection) -> dict[str, int]:

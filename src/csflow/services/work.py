@@ -382,7 +382,7 @@ class Work:
             upsert(self.connection.dialect.name, t.field_value, ("field", "subject"), changes), rows
         )
         if former:
-            self.connection.execute(t.field_log.insert(), former)
+            self.connection.execute(insert_for(self.connection.dialect.name, t.field_log), former)
 
 
 def these(column: ColumnElement[Any]) -> ColumnElement[bool]:

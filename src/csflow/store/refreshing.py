@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from csflow.store import tables as t
-from csflow.store.insertion import insert_for, insert_into
+from csflow.store.insertion import insert_for, missing_only
 from csflow.store.names import ids
 from csflow.store.touching import BOTH, touching
 from csflow.values import Day, Zone
@@ -178,12 +178,14 @@ def _stated(dialect: str, kind: str, *, everyone: bool) -> Any:
 
 def sync_people(connection: Connection, people: dict[str, str | None], organisation: str) -> None:
     """Have a row for the organisation and for each colleague that the definition names (id → display name)."""
-    connection.execute(
-        insert_into(connection, t.organisation)
-        .values(key="organisation", name=organisation)
-        .on_conflict_do_nothing(index_elements=["key"])
-    )
-    there = dict(connection.execute(select(t.person.c.key, t.person.c.name)).all())
+    dialect = connection.dialect.name
+    connection.execute(missing_only(dialect, t.organisation), {"key": "organisation", "name": organisation})
+    there = set(connection.execute(_people()).scalars())
     new = [{"key": key, "name": name} for key, name in people.items() if key not in there]
     if new:
-        connection.execute(insert_into(connection, t.person).on_conflict_do_nothing(index_elements=["key"]), new)
+        connection.execute(missing_only(dialect, t.person), new)
+
+
+@cache
+def _people() -> Select[str]:
+    return select(t.person.c.key)
