@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 BEGIN = date(2024, 1, 1)  # a Monday; the last day of each week is a Sunday
 WEEKS = 104
-MONTHS = 100  # until this week a pass sees four weeks of data; each week from there on
 NOTE = "generated data: these clinics, their people and their figures are invented"
 
 FEATURES = {
@@ -119,7 +118,6 @@ class Clinic:
 def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list[Case] | None, None]:
     """Two years of ``customers`` clinics: the last day, the rows by file name, and what colleagues do.
 
-    Four weeks at a time, in the last month each week; it ends with week ``until``.
     Files are named as the `imports:` expect them. An act has ``case``, ``by`` and either ``task`` (done) or ``fields``
     (filled in). What is sent back after a week are the cases that are open then and those that ended and could go on:
     dicts with ``case``, ``flow``, ``customer``, ``stage``, ``weeks`` in the stage, open ``tasks``. What is said and
@@ -145,20 +143,17 @@ def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list
         for case in open_cases:
             acts += _work(chance, case)
             _answer(chance, by_id[case["customer"]], case, monday, files)
-        open_cases = []
-        lived = 4 if week < MONTHS else 1
-        if week % lived == lived - 1 or week + 1 == until:
-            open_cases = (yield monday + timedelta(days=6), dict(files), acts) or []
-            files, acts = defaultdict(list), []
+        open_cases = (yield monday + timedelta(days=6), dict(files), acts) or []
+        files, acts = defaultdict(list), []
 
 
 def _clinic(chance: random.Random, number: int, customers: int) -> Clinic:
     kind = chance.choices(list(KINDS), [share for share, _, _ in KINDS.values()])[0]
     if number < len(KINDS):  # a small population, too, has one of each
         kind = list(KINDS)[number]
-    # Half have been customers for up to ten months when the demo begins, the others come evenly until near its end.
+    # Half have been customers for up to ten months when the demo begins; every second week others are brought in.
     old = number * 2 < customers or number < len(KINDS)
-    joins = chance.randrange(2) if old else chance.randrange(2, WEEKS - 4)
+    joins = chance.randrange(2) if old else 2 * chance.randrange(1, WEEKS // 2 - 2)
     chain = chance.random() < 0.15
     amount = chance.randrange(60, 140) * 1000 if chain else chance.randrange(8, 45) * 1000
     clinic = Clinic(f"G-{number + 1:04}", number, kind, joins, chain, amount, size=2 if chain else 1)
@@ -181,13 +176,14 @@ def _live(chance: random.Random, clinic: Clinic, week: int, monday: date, files:
         _join(chance, clinic, monday, files)
     _renew(clinic, monday, files)
     _use(chance, clinic, week, monday, files)
-    if (week - clinic.joins) % 12 == 6:
+    # Once a month a third of all clinics are asked what they think, and somebody goes through a third of the contacts.
+    if week % 4 == 1 and (week // 4 + clinic.number) % 3 == 0 and week - clinic.joins > 4:
         happy = 9 if clinic.use(week) > 0.7 else 6 if clinic.use(week) > 0.3 else 3
         files["answers.csv"].append(
             {"reply": f"{clinic.id}-{week}", "clinic": clinic.id, "question": "nps", "day": _text(monday),
              "score": min(10, max(0, happy + chance.randrange(-2, 2)))}
         )  # fmt: skip
-    if (week - clinic.joins) % 10 == 9:
+    if week % 4 == 3 and (week // 4 + clinic.number) % 3 == 0:
         files["contacts.csv"].append(_contact(chance, clinic, week))
 
 
@@ -305,7 +301,7 @@ def _work(chance: random.Random, case: Case) -> Rows:
     """The tasks that are done this week, and the offer that is written."""
     done = [task for task in case["tasks"] if chance.random() < (0.9 if task == "approve" else 0.5)]
     acts: Rows = [{"case": case["case"], "by": "zhao" if task == "approve" else "chen", "task": task} for task in done]
-    if (case["flow"], case["stage"]) in OFFERS and case["weeks"] >= 1:
+    if (case["flow"], case["stage"]) in OFFERS and case["weeks"] == 1:
         acts.append({"case": case["case"], "by": "chen", "fields": OFFERS[(case["flow"], case["stage"])]})
     return acts
 

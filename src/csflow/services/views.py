@@ -53,7 +53,7 @@ class View:
         found = self._worlds.get((period, *more))
         if found is None:
             # A source that speaks for the first time gets a number as well, and no statement reads that.
-            numbers = sorted((*name, number) for name, number in self.book.ids.items() if name[0] != "source")
+            numbers = tuple(sorted((*name, number) for name, number in self.book.ids.items() if name[0] != "source"))
             found = world_of(self.definition.hash, numbers, period, *more)
             self._worlds[(period, *more)] = found
         return found

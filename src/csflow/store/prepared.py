@@ -11,7 +11,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import astuple
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +116,9 @@ class Kept:
             return {}
 
 
+@lru_cache(maxsize=4 * WORLDS)
 def world_of(*parts: Any) -> str:
-    """The name of a world: the hash of all it depends on, csflow's own code included."""
+    """The name of a world: the hash of all it depends on, csflow's own code included. ``parts`` can be hashed."""
     return hashlib.sha256(json.dumps([_code(), *parts]).encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
