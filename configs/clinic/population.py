@@ -235,12 +235,11 @@ def _use(chance: random.Random, clinic: Clinic, week: int, monday: date, files: 
     if use > 0.75 and (week - clinic.joins) % 13 == 12:
         names.append("campaign_launched")
     rows = files["events/usage.csv"]
+    times = max(1, round(3.5 * use * clinic.size))
     for place, name in enumerate(names):
-        # the first feature on every other day or so, the others now and then
-        once = name == "campaign_launched"
-        days = [day for day in range(6) if chance.random() < (0.6 if place == 0 else 0.12) * use]
-        for day in days if not once else [chance.randrange(6)]:
-            times = 1 if once else max(1, round(chance.randrange(2, 6) * use * clinic.size))
+        # the first feature on every other day, the others now and then, its own campaign once
+        number = 1 if name == "campaign_launched" else int((3 if place == 0 else 0.5) * use + chance.random())
+        for day in chance.sample(range(6), number):
             rows.append(
                 {"event_id": f"{clinic.id}-{week}-{name}-{day}", "account": clinic.id,
                  "ts": _text(monday + timedelta(days=day)), "name": name, "times": times, "seconds": times * 400}

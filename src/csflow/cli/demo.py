@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -54,7 +53,6 @@ def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, 
     packs = shipped_packs()
     if pack not in packs:
         raise UsageError(f"no pack '{pack}': csflow ships {', '.join(packs)}")
-    gc.set_threshold(20_000, 10, 5)  # questions are made of many small objects: looking cost a quarter of the time
     living.clear(folder, force=force)
     population = population_in(packs[pack], seed=seed, customers=customers, weeks=weeks)
     living.make_project(folder, packs[pack], note=population.note)

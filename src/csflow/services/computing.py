@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from datetime import date, datetime
-from itertools import groupby
+from itertools import chain, groupby
 from math import isfinite
 from operator import itemgetter
 from typing import Any
@@ -26,6 +26,7 @@ from csflow.store.names import subject_name
 from csflow.values import latest_start, parse_length
 
 BATCH = 5_000
+FETCHED = 1_000  # rows of usage read at once
 LONGEST = 1_000  # characters of a word
 LARGEST = 1e15
 DAYS = (-719_162, 2_932_896)  # 0001-01-01 to 9999-12-31
@@ -203,6 +204,6 @@ def _usage(connection: Connection, view: View, metric: Metric, ids: Mapping[str,
         .where(among(u.customer, keys), u.day > begin, u.day <= today)
         .order_by(u.customer, u.day, f.key, u.ref)
     )
-    rows = connection.execute(statement)
+    rows = chain.from_iterable(connection.execute(statement).partitions(FETCHED))
     by_customer = groupby(rows, key=itemgetter(0))
     return {keys[id_]: tuple(Usage._make(row[1:]) for row in found) for id_, found in by_customer if id_ in keys}

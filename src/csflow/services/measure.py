@@ -23,6 +23,7 @@ from sqlalchemy import (
     Insert,
     Integer,
     MetaData,
+    Row,
     Select,
     Table,
     Text,
@@ -78,6 +79,7 @@ CHANGED = Table(  # what one metric's new values change, before they are written
 )
 
 _EMPTY = CHANGED.delete()
+_MEASURED = select(t.measured)
 _LAST = select(func.max(t.measured.c.at))
 _DROPPED = delete(t.touched).where(t.touched.c.queue == CLAIMED)
 _FINISHED = update(t.run).where(t.run.c.id == bindparam("own_id")).values(finished=1)
@@ -113,6 +115,7 @@ class _Measuring:
     outcome: Measured
     kept: Kept
     use: _Use
+    former: Mapping[int, Row[Any]]  # what `measured` said of each metric before
 
 
 def measure(
@@ -139,7 +142,8 @@ def measure(
         run = connection.execute(insert(t.run).values(**row).returning(t.run.c.id)).scalar_one()
     with store.reading() as connection:
         view, last_measures = see(connection, definition, now), measures(connection)
-        measuring = _Measuring(providers, outcome, store.kept, _use(connection, zone.day_of(now)))
+        former = {row.metric: row for row in connection.execute(_MEASURED)}
+        measuring = _Measuring(providers, outcome, store.kept, _use(connection, zone.day_of(now)), former)
     for metric in _ordered(definition):
         try:
             with store.writing() as connection:
@@ -235,7 +239,7 @@ def _one(connection: Connection, view: View, metric: Metric, measuring: _Measuri
             outcome.failed.append(as_dict(Failure(metric.uses, hook, NOTHING, metric.name)))
         return
     digest = _digest(metric, provider, _whole(view, metric, provider, measuring.use))
-    last = connection.execute(_last_measured(), {"number": number}).first()
+    last = measuring.former.get(number)
     since = None if last is None or last.hash != digest or full else last.at
     silent = bool(outcome.silent) and provider is not None and provider.reads_usage
     error = None if silent else _compute(connection, view, metric, measuring, since)
@@ -275,11 +279,6 @@ def _compute(
     if provider.select is not None:
         return _selected(connection, view, metric, measuring, since)
     return ask_plugin(connection, view, metric, provider, CHANGED)
-
-
-@cache
-def _last_measured() -> Select[Any]:
-    return select(t.measured).where(t.measured.c.metric == bindparam("number"))
 
 
 def _owe(connection: Connection, number: int, error: str) -> None:

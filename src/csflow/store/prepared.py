@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import astuple
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +39,11 @@ class Prepared:
     order: list[str] | None
     fixed: dict[str, Any]
     moving: dict[str, Recipe]
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """All of it, as `Prepared` takes it."""
+        return self.text, self.order, self.fixed, self.moving
 
     @classmethod
     def of(cls, connection: Connection, statement: Executable) -> Prepared:
@@ -93,7 +97,7 @@ class Kept:
         with suppress(OSError, ValueError, TypeError):
             self._folder.mkdir(parents=True, exist_ok=True)
             for world in self._new & set(self._worlds):
-                text = json.dumps({key: astuple(found) for key, found in self._worlds[world].items()})
+                text = json.dumps({key: found.parts for key, found in self._worlds[world].items()})
                 total = hashlib.sha256(text.encode()).hexdigest()
                 write_whole(self._folder / (world + SUFFIX), f"{total}\n{text}")
             files = sorted(self._folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)

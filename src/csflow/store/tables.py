@@ -201,7 +201,7 @@ usage = Table(
         unique=True,
         sqlite_where=Column("ref", Word).is_(None),
     ),
-    Index(None, "day", "customer"),
+    Index(None, "day", "customer", "feature"),  # which features were used is read from it alone
     Index(None, "customer", "day"),
     **STRICT,
 )

@@ -358,7 +358,7 @@ def _usage() -> None:
         sa.Column("seconds", Real, nullable=True), sa.Column("users", Real, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_usage")), sqlite_strict=True)
     op.create_index(op.f("ix_usage_customer_day"), "usage", ["customer", "day"], unique=False)
-    op.create_index(op.f("ix_usage_day_customer"), "usage", ["day", "customer"], unique=False)
+    op.create_index(op.f("ix_usage_day_customer_feature"), "usage", ["day", "customer", "feature"], unique=False)
     op.create_index("uq_usage_natural", "usage", ["customer", "feature", "day", "source"], unique=True,
         sqlite_where=sa.text("ref IS NULL"), postgresql_where=sa.text("ref IS NULL"))
     op.create_index("uq_usage_ref", "usage", ["source", "ref"], unique=True,
