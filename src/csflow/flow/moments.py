@@ -37,6 +37,13 @@ class Moment:
     period: tuple[Day, Day] | None = None
     stale: frozenset[str] = frozenset()
     _borders: dict[tuple[Length, bool, bool], tuple[int, int]] = field(default_factory=dict)
+    _constants: dict[Recipe, int | float | str | None] = field(default_factory=dict)
+
+    def is_as(self, other: Moment) -> bool:
+        """Whether whatever is asked at this moment has the same answer at the other."""
+        names = ("now", "log_begin", "rates", "unfed", "period", "stale")
+        same = self.zone == other.zone and self.calendar is other.calendar
+        return same and all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property
     def today(self) -> Day:
@@ -66,7 +73,9 @@ class Moment:
         ``fresh`` (metric, its number): the number, or -1 (of nothing) while it is stale; ``fed`` (thing): 0 while its
         import never ran.
         """
-        return _CONSTANTS[str(recipe[0])](self, *recipe[1:])
+        if recipe not in self._constants:
+            self._constants[recipe] = _CONSTANTS[str(recipe[0])](self, *recipe[1:])
+        return self._constants[recipe]
 
     def _border(self, amount: float, unit: str, until: bool, time: bool, place: int) -> int:  # noqa: FBT001
         return self.borders(Length(amount, unit), until=until, time=time)[place]

@@ -135,6 +135,7 @@ class _Pass:
         self.broken: Broken = {}  # questions that functions of plugins have failed in
         self.calls: list[tuple[CallError, str]] = []  # other failures of such, and in what
         self.customers: tuple[int, ...] | None = None
+        self.view: View | None = None  # of the last hop
 
     def _keep(self, kind: str, entry: dict[str, Any]) -> None:
         self.outcome.entries.setdefault(kind, []).append(entry)
@@ -260,7 +261,7 @@ class _Pass:
         while True:
             with self.session.snapshot() as connection:
                 connection.info.pop("newest_case", None)  # `Asker` noted it when the connection was last used
-                view = see(connection, self.definition, self.request.now)
+                view = self.view = see(connection, self.definition, self.request.now, self.view)
                 asker = Asker(connection, view, scope, after, self.session.kept, broken=self.broken)
                 hits = asker.ask()
                 words = words_waiting(connection, view, scope, after, self.session.kept)

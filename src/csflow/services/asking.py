@@ -141,7 +141,7 @@ class Asker:
     def _rows(self, key: tuple[Any, ...], build: Callable[[], Executable], **values: Any) -> list[Row[Any]]:
         """The answer to a question, built if it was never asked in this world; ``key`` says all else it depends on."""
         few = self.scope.customers is not None
-        prepared = self.kept.prepared(self.connection, self.world, [*key, few], build)
+        prepared = self.kept.prepared(self.connection, self.world, (*key, few), build)
         if few:
             values["customers"] = json.dumps(self.scope.customers)
         with blaming(self.connection, prepared.text):

@@ -271,7 +271,7 @@ def _compute(
         narrow = since is not None and _narrow(view, metric)
         build = partial(_differing, view, metric, narrow=narrow)
         world = view.world(connection.dialect.name)
-        statement = measuring.kept.prepared(connection, world, ["metric", metric.name, narrow], build)
+        statement = measuring.kept.prepared(connection, world, ("metric", metric.name, narrow), build)
         with blaming(connection, statement.text):
             statement.run(connection, view.moment)
         return None
@@ -528,7 +528,7 @@ def _watch(connection: Connection, view: View, condition: Condition, kept: Kept,
     narrow = told and not everyone and connection.execute(known).first() is not None
     build = partial(_watching, view, condition, connection, narrow=narrow)
     world = view.world(connection.dialect.name)
-    statement = kept.prepared(connection, world, ["condition", condition.key, narrow], build)
+    statement = kept.prepared(connection, world, ("condition", condition.key, narrow), build)
     with blaming(connection, statement.text):
         statement.run(connection, view.moment)
 

@@ -32,7 +32,7 @@ def words_waiting(
     if few:
         values["customers"] = json.dumps(scope.customers)
     build = partial(_waiting, view, scope, windowed=windowed)
-    key = ["words", scope.flow, few, windowed]
+    key = ("words", scope.flow, few, windowed)
     return kept.prepared(connection, view.world(connection.dialect.name), key, build).ask(
         connection, view.moment, **values
     )

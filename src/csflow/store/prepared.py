@@ -77,13 +77,15 @@ class Kept:
         self._worlds: dict[str, dict[str, Prepared]] = {}
         self._new: set[str] = set()
 
-    def prepared(self, connection: Connection, world: str, key: Any, build: Callable[[], Executable]) -> Prepared:
+    def prepared(
+        self, connection: Connection, world: str, key: tuple[Any, ...], build: Callable[[], Executable]
+    ) -> Prepared:
         """The statement of that key in that world, built the first time."""
         if world not in self._worlds:
             self._worlds[world] = self._read(world)
             while len(self._worlds) > WORLDS:
                 del self._worlds[next(iter(self._worlds))]
-        there, name = self._worlds[world], json.dumps(key)
+        there, name = self._worlds[world], _name_of(key)
         found = there.get(name)
         if found is None:
             found = there[name] = Prepared.of(connection, build())
@@ -118,6 +120,11 @@ class Kept:
             }
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return {}
+
+
+@lru_cache(maxsize=4_096)
+def _name_of(key: tuple[Any, ...]) -> str:
+    return json.dumps(key)
 
 
 @lru_cache(maxsize=4 * WORLDS)
