@@ -258,11 +258,11 @@ def _speak(chance: random.Random, clinic: Clinic, week: int, monday: date, files
     if week - clinic.joins == 2:
         _say(clinic, "training", "training", monday, files, summary="first training")
     drawn = chance.random()
-    if drawn < 0.02:
+    if drawn < 0.013:
         _say(clinic, "support", "support", monday, files, summary="how do I move a booking?")
-    elif drawn < 0.03:
+    elif drawn < 0.021:
         _say(clinic, "request", "request", monday, files, summary="reminders by text message")
-    elif drawn < 0.038:
+    elif drawn < 0.028:
         _say(clinic, "complaint", "complaint", monday, files, summary="the desk could not book")
 
 

@@ -38,6 +38,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -340,7 +341,11 @@ def _empty_changed(connection: Connection) -> None:
 def _dirty(kind: str, base: Any) -> ColumnElement[Any]:
     """The customers, contracts or contacts that something changed for."""
     owner: ColumnElement[Any] = base.c.id if kind == "customer" else base.c.customer
-    return owner.in_(select(t.touched.c.subject).where(t.touched.c.queue == CLAIMED, t.touched.c.kind == "customer"))
+    return owner.in_(_dirty_customers())
+
+
+def _dirty_customers() -> Select[int]:
+    return select(t.touched.c.subject).where(t.touched.c.queue == CLAIMED, t.touched.c.kind == "customer")
 
 
 def _narrow(view: View, metric: Metric) -> bool:
@@ -443,10 +448,10 @@ def _windowed(
         return statement
     before = view.zone.day_of(since)
     was_begin = latest_start(length, before)
-    moved = or_(
-        and_(t.usage.c.day > before, t.usage.c.day <= today), and_(t.usage.c.day > was_begin, t.usage.c.day <= begin)
-    )
-    return statement.where(or_(cu.c.id.in_(select(t.usage.c.customer).where(moved)), _dirty("customer", cu)))
+    u = t.usage.c
+    came = select(u.customer).where(u.day > before, u.day <= today)
+    went = select(u.customer).where(u.day > was_begin, u.day <= begin)
+    return statement.where(cu.c.id.in_(union_all(came, went, _dirty_customers())))
 
 
 def _staging(number: int, values: Select[Any]) -> Insert:

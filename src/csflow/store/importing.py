@@ -332,7 +332,7 @@ def resolve(staging: Staging, terms: Terms) -> None:
     if "contract" in staging.columns:
         _find_owners(staging)
     if "case" in staging.columns:
-        find_called(connection, staging.called, staging.incoming)
+        find_called(staging)
     staging.run(("resolve", terms.has_ids), lambda: _resolution(staging, terms))
     wrong = ready.c.problem.is_not(None)
     moved = select(ready.c.line, ready.c.problem_column, ready.c.problem).where(wrong)
