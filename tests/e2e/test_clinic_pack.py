@@ -118,9 +118,10 @@ def test_the_first_month_is_missed_two_months_after_the_clock_and_growth_after_f
     assert world.stages("B")[-1] == ("2026-06-08", "first_month")
 
 
-def test_a_usage_analysis_is_filed_each_quarter_not_each_month(world: World) -> None:
+def test_a_usage_analysis_of_a_chain_is_filed_each_quarter_not_each_month(world: World) -> None:
     opened = sorted({day for day, what in world.entries("A", "opened", "usage_analysis")})
     assert opened == ["2026-06-01", "2026-07-06", "2026-10-05"]  # the first passes of three quarters of the calendar
+    assert not world.entries("B", "opened", "usage_analysis")  # a single site
 
 
 def test_nobody_types_the_amount_of_a_renewal_that_the_next_contract_says(world: World) -> None:

@@ -44,8 +44,8 @@ def demo(folder: Path, customers: int, seed: int, pack: str, weeks: int | None, 
     """Make a project with generated customers and let it live through two years.
 
     Everything in it is generated. The data is written as files under DIR/data, imported through the project's
-    mappings, measured and advanced, exactly as your own would be: four weeks at a time, each week in the last month (29
-    passes). The newest messages of each month are shown (none is sent), and DIR/page.html shows where all stands.
+    mappings, measured and advanced, exactly as your own would be, at the end of each week. The newest messages of each
+    month are shown (none is sent), and DIR/page.html shows where all stands.
     """
     from csflow.app import Csflow, population_in, shipped_packs  # noqa: PLC0415  # SQLAlchemy comes with it
     from csflow.services import demo as living  # noqa: PLC0415
