@@ -216,9 +216,8 @@ class _Delivery:
                 continue
             self._used[row.addressee] += row.verb == "notify"
             kept.append(row)
-        for addressee in sorted(
-            over
-        ):  # what stands behind one that failed, or that another deliver has, is not its turn
+        # What stands behind one that failed, or that another deliver has, is not its turn.
+        for addressee in sorted(over):
             begins = of_first(lambda first: case((or_(*self._busy(first)), 0), else_=1))
             mine = [*self._due(), o.addressee == addressee, o.verb == "notify", o.surplus == 0, begins == 1]
             mine.append(o.id.not_in([row.id for row in kept]))

@@ -17,9 +17,8 @@ from csflow.services.deliver_items import Chain, Item
 from csflow.store import tables as t
 from csflow.store.insertion import among
 
-PENDING: ColumnElement[str] = literal_column(
-    "'pending'"
-)  # as the indexes of what waits say it: a bound value would not match
+# As the indexes of what waits say it: a bound value would not match.
+PENDING: ColumnElement[str] = literal_column("'pending'")
 
 o = t.outbox.c
 
