@@ -15,10 +15,11 @@ from csflow.services.importing_mapping import Mapping, compile_plan, find_mappin
 from csflow.services.importing_rejects import Target, write_rejects
 from csflow.services.importing_rows import Rows, numeric
 from csflow.store.erased import erased_contacts
-from csflow.store.importing import Counts, Staging, Terms, make_features, resolve
+from csflow.store.importing import make_features, resolve
 from csflow.store.importing_apply import apply_chunks, finish, source_number
 from csflow.store.importing_contracts import close_absent
 from csflow.store.importing_kinds import KINDS, ORDER
+from csflow.store.importing_staging import Counts, Staging, Terms
 from csflow.store.importing_twins import settle_twins
 from csflow.store.opening import immediate
 from csflow.store.touching import last_pass

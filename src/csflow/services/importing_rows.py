@@ -10,7 +10,7 @@ from csflow.services.importing_files import Unread
 from csflow.services.importing_mapping import amounts
 from csflow.services.importing_values import fingerprint
 from csflow.store.erased import FREE, PERSONAL
-from csflow.store.importing import StagedField
+from csflow.store.importing_staging import StagedField
 from csflow.values import counted, day_text
 
 if TYPE_CHECKING:

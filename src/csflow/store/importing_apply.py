@@ -32,10 +32,10 @@ from sqlalchemy import (
 )
 
 from csflow.store import tables
-from csflow.store.importing import bound
 from csflow.store.importing_contracts import infer_replaces, value_contracts
 from csflow.store.importing_fields import differing_fields, fill_from_answers, joined_fields, write_fields
 from csflow.store.importing_former import keep_rows
+from csflow.store.importing_staging import bound
 from csflow.store.insertion import insert_for, insert_into
 from csflow.store.names import name_id
 from csflow.store.touching import BOTH, MEASURE, touch, touching, visible
@@ -43,7 +43,7 @@ from csflow.store.touching import BOTH, MEASURE, touch, touching, visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from csflow.store.importing import Counts, Staging, Terms
+    from csflow.store.importing_staging import Counts, Staging, Terms
 
 CHUNK = 20_000
 

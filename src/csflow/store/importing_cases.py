@@ -14,7 +14,7 @@ from csflow.store.names import subject_name
 if TYPE_CHECKING:
     from sqlalchemy import Insert
 
-    from csflow.store.importing import Staging
+    from csflow.store.importing_staging import Staging
 
 
 def find_called(staging: Staging) -> None:

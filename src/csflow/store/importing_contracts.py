@@ -14,7 +14,7 @@ from csflow.store.touching import touch
 from csflow.values import minor_digits
 
 if TYPE_CHECKING:
-    from csflow.store.importing import Counts, Staging, Terms
+    from csflow.store.importing_staging import Counts, Staging, Terms
 
 
 def value_contracts(staging: Staging, terms: Terms) -> None:

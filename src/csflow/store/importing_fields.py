@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from csflow.store.importing import bound
+from csflow.store.importing_staging import bound
 from csflow.store.insertion import insert_into
 from csflow.store.names import name_id
 from csflow.store.tables import field_log, field_value
@@ -29,7 +29,7 @@ from csflow.store.tables import field_log, field_value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from csflow.store.importing import StagedField, Staging, Terms
+    from csflow.store.importing_staging import StagedField, Staging, Terms
 
 
 def joined_fields(staging: Staging, source: FromClause) -> FromClause:

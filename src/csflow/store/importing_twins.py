@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, and_, delete, false, func, insert, literal, or_, select, update
 
 if TYPE_CHECKING:
-    from csflow.store.importing import Counts, Staging
+    from csflow.store.importing_staging import Counts, Staging
 
 CONFLICT = "conflict: this key came before with other content, and the first stands"
 
