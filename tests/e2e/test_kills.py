@@ -19,6 +19,8 @@ import state_hash
 from sqlalchemy import event
 
 from csflow.errors import LockedError, StoreError, UsageError
+from csflow.services.advance import Request
+from csflow.services.run import run
 from csflow.store.locking import pass_lock
 
 HERE = Path(__file__).parent
@@ -204,14 +206,19 @@ def test_two_passes_at_once_do_what_one_would(database: str, project: Path, data
     calm.close()
 
 
-def test_a_clock_that_runs_backwards_is_refused_but_for_a_trial(database: str, project: Path, data: Path) -> None:
+def test_a_clock_that_runs_backwards_is_refused_but_for_a_trial_that_measures(
+    database: str, project: Path, data: Path
+) -> None:
     at = running.Running(project, database)
     at.bring("accounts", data / "accounts.csv", SECOND)
     at.run(SECOND)
     before = state(at)
     with pytest.raises(UsageError, match="the last pass was at 2024-04-30"):
         at.advance(FIRST)
-    at.advance(FIRST, dry_run=True)
+    with pytest.raises(UsageError, match="the last measure was at 2024-04-30"):
+        at.advance(FIRST, dry_run=True)  # it would read values of a later day
+    then = at.at(FIRST)
+    run(at.store, at.definition, at.providers, request=Request(then, "test", then, dry_run=True))
     assert state(at) == before
     at.close()
 

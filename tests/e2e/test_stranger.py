@@ -49,7 +49,7 @@ def test_a_run_before_the_last_pass_writes_no_measurement(project):
     for words in (["run"], ["measure"], ["advance"]):
         code, out, said = csflow(project, *words, "--as-of", "2025-02-01")
         assert (code, out) == (2, "")
-        assert said == "csflow: the last pass was at 2025-06-01 23:59: a pass before it only as --dry-run\n"
+        assert said == "csflow: the last pass was at 2025-06-01 23:59: look back with csflow run --dry-run\n"
     assert csflow(project, "run", "--as-of", "2025-02-01", "--dry-run")[0] == 0
     connection = sqlite3.connect(project / "csflow.db")
     days = {at // 86_400_000_000 for (at,) in connection.execute("select known from measurement")}

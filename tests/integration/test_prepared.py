@@ -68,9 +68,9 @@ def test_the_next_process_does_not_build_what_this_one_has(store, tmp_path):
     moment = at("2026-03-08")
     with store.reading() as connection:
         first = Kept(tmp_path)
-        first.prepared(connection, "w", ["old", 1], lambda: old(moment))
+        first.prepared(connection, "w", ("old", 1), lambda: old(moment))
         first.save()
-        found = Kept(tmp_path).prepared(connection, "w", ["old", 1], refuse)
+        found = Kept(tmp_path).prepared(connection, "w", ("old", 1), refuse)
         assert keys(found.ask(connection, at("2026-03-07"))) == ["C-0", "C-1"]
 
 
@@ -78,9 +78,9 @@ def test_another_world_or_key_is_built_anew(store, tmp_path):
     moment = at("2026-03-08")
     with store.reading() as connection:
         kept = Kept(tmp_path)
-        kept.prepared(connection, "w", ["old", 1], lambda: old(moment))
+        kept.prepared(connection, "w", ("old", 1), lambda: old(moment))
         kept.save()
-        for world, key in (("v", ["old", 1]), ("w", ["old", 2])):
+        for world, key in (("v", ("old", 1)), ("w", ("old", 2))):
             with pytest.raises(AssertionError, match="built anew"):
                 Kept(tmp_path).prepared(connection, world, key, refuse)
 
@@ -93,11 +93,11 @@ def test_a_spoilt_cache_is_done_without(store, tmp_path, spoil):
     moment = at("2026-03-08")
     with store.reading() as connection:
         kept = Kept(tmp_path)
-        kept.prepared(connection, "w", ["old"], lambda: old(moment))
+        kept.prepared(connection, "w", ("old",), lambda: old(moment))
         kept.save()
         path = tmp_path / f"w{SUFFIX}"
         path.write_text(spoil(path.read_text()), "utf-8", "surrogatepass")
-        found = Kept(tmp_path).prepared(connection, "w", ["old"], lambda: old(moment))
+        found = Kept(tmp_path).prepared(connection, "w", ("old",), lambda: old(moment))
         assert keys(found.ask(connection, moment)) == ["C-0", "C-1", "C-2"]
 
 
@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(store, tmp_path)
     moment = at("2026-03-08")
     with store.reading() as connection:
         kept = Kept(tmp_path / "file")
-        found = kept.prepared(connection, "w", ["old"], lambda: old(moment))
+        found = kept.prepared(connection, "w", ("old",), lambda: old(moment))
         kept.save()
         assert keys(found.ask(connection, moment)) == ["C-0", "C-1", "C-2"]
     assert (tmp_path / "file").read_text() == "no folder"
@@ -117,11 +117,11 @@ def test_only_the_newest_worlds_stay_on_disk(store, tmp_path):
     with store.reading() as connection:
         for number in range(WORLDS + 3):
             kept = Kept(tmp_path)
-            kept.prepared(connection, f"w{number}", ["old"], lambda: old(moment))
+            kept.prepared(connection, f"w{number}", ("old",), lambda: old(moment))
             kept.save()
     assert len(list(tmp_path.glob(f"*{SUFFIX}"))) == WORLDS
 
 
 def test_a_world_is_named_by_all_it_depends_on():
-    assert world_of("a", [["metric", "x", 1]]) == world_of("a", [["metric", "x", 1]])
+    assert world_of("a", (("metric", "x", 1),)) == world_of("a", (("metric", "x", 1),))
     assert len({world_of("a", True), world_of("a", False), world_of("b", True), world_of("a")}) == 4

@@ -106,7 +106,7 @@ def refuse_backwards(connection: Connection, request: Request, zone: Zone) -> in
     if request.dry_run:
         return last
     if last is not None and request.now < last:
-        raise UsageError(f"the last pass was at {zone.text(last)}: a pass before it only as --dry-run")
+        raise UsageError(f"the last pass was at {zone.text(last)}: look back with csflow run --dry-run")
     refuse_unmeasured(connection, request, zone)
     return last
 

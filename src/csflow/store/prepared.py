@@ -127,7 +127,7 @@ def _name_of(key: tuple[Any, ...]) -> str:
     return json.dumps(key)
 
 
-@lru_cache(maxsize=4 * WORLDS)
+@lru_cache(maxsize=4 * WORLDS, typed=True)
 def world_of(*parts: Any) -> str:
     """The name of a world: the hash of all it depends on, csflow's own code included. ``parts`` can be hashed."""
     return hashlib.sha256(json.dumps([_code(), *parts]).encode("utf-8", "surrogatepass")).hexdigest()[:40]
