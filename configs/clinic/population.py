@@ -57,7 +57,6 @@ WORDS_SAID = {  # (flow, stage) → weeks in the stage before somebody says the 
     ("visit", "feedback"): (0, "fed_back", {"report": "open requests told"}),
     ("usage_analysis", "filed"): (1, "read", {"comment": "seen"}),
     ("churn_warning", "intervening"): (5, "settled", {"finding": "talked to the owner"}),
-    ("win_back", "open"): (6, "done", {}),
     ("lifecycle", "paused"): (7, "resume", {}),
 }  # fmt: skip
 ANSWERED = {"hand_over": "accept", "picked": "agreed"}  # word → the one that follows it
@@ -263,7 +262,9 @@ def _speak(chance: random.Random, clinic: Clinic, week: int, monday: date, files
     elif drawn < 0.021:
         _say(clinic, "request", "request", monday, files, summary="reminders by text message")
     elif drawn < 0.028:
-        _say(clinic, "complaint", "complaint", monday, files, summary="the desk could not book")
+        _say(clinic, "complaint", "complaint", monday, files, at="10:00", summary="the desk could not book")
+        if chance.random() < 0.7:  # somebody was there
+            _say(clinic, "complaint", "soothed", monday, files, at="10:20", **WORDS_SAID["complaint", "soothe"][2])
 
 
 def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, files: Files) -> None:
@@ -283,6 +284,12 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
     if (flow, stage) == ("lifecycle", "churned"):
         if clinic.kind in {"fading", "light"} and 8 <= case["weeks"] < 12:
             _come_back(clinic, name, monday, files)
+        return
+    if (flow, stage) == ("win_back", "open"):
+        if not clinic.left:
+            _say(clinic, flow, "done", monday, files, case=name)
+        elif case["weeks"] >= 13:
+            _say(clinic, flow, "let_go", monday, files, case=name, summary="nobody answers any more")
         return
     waits, word, fields = WORDS_SAID.get((flow, stage), (0, "", {}))
     if word and case["weeks"] >= waits and chance.random() > 0.15:
@@ -316,14 +323,16 @@ def _stays(clinic: Clinic) -> bool:
     return clinic.gone is None and clinic.kind != "fading" and (clinic.kind != "light" or bool(clinic.number % 2))
 
 
-def _say(clinic: Clinic, flow: str, word: str, monday: date, files: Files, *, case: str = "", **fields: str) -> None:
+def _say(
+    clinic: Clinic, flow: str, word: str, monday: date, files: Files, *, case: str = "", at: str = "", **fields: str
+) -> None:
     who = {"handover": "tang" if word == "hand_over" else "chen", "complaint": "wu", "support": "wu"}.get(flow, "chen")
     file = CAUSES[flow] if "cause" in fields else "words"
     filled = {"flow": flow} if file == "words" else {}
     filled |= {name: fields.get(name, "") for name in FILLED[file]}
     day = monday + timedelta(days=1)
     said = {"said": f"{clinic.id}-{_text(day)}-{word}-{case}", "clinic": clinic.id, "case": case, "word": word}
-    files[f"words/{file}.csv"].append({**said, "day": _text(day), "who": who, **filled})
+    files[f"words/{file}.csv"].append({**said, "day": f"{_text(day)} {at}".rstrip(), "who": who, **filled})
 
 
 def _text(day: date) -> str:

@@ -321,6 +321,24 @@ def budget(database, tmp_path, most):
     return Orders(database, tmp_path / "budget", f"quiet: {{budget: {most}}}\n")
 
 
+def test_what_stands_behind_a_message_that_fails_takes_nothing_from_the_budget_of_the_others(database, tmp_path):
+    orders = budget(database, tmp_path, 3)
+    orders.two("C-1", "C-2", "C-3")
+    for word, key in (
+        ("east_csm", "C-1"), ("west_csm", "C-1"), ("east_mail", "C-1"),  # a chain that would fill the day
+        ("east_csm", "C-2"), ("west_csm", "C-3"), ("west_csm", "C-2"),
+    ):  # fmt: skip
+        orders.say(word, key)
+    written = orders.written()
+    orders.trouble[written[0]] = RetryLater("busy", after=2 * 86_400)
+    done = orders.both_ways()
+    # three of the day: one that failed, two about others; the last is of tomorrow, what is behind the first waits
+    assert (done.sent, done.again, done.surplus) == (2, 1, 1)
+    assert orders.ids() == written[3:5]
+    assert told_in_order(orders)
+    orders.store.close()
+
+
 def test_a_digest_leaves_out_what_stands_behind_a_message_that_still_fails(database, tmp_path):
     orders = budget(database, tmp_path, 1)
     orders.two("C-1", "C-2")

@@ -147,6 +147,33 @@ def test_nothing_is_left_in_temporary_tables(two):
         assert [connection.execute(text(f"select count(*) from {name}")).scalar() for name in names] == [0] * len(names)
 
 
+def test_an_import_is_cut_into_chunks_as_if_none_had_been_before_it(two, monkeypatch):
+    from csflow.store.importing_staging import Staging
+
+    monkeypatch.setattr("csflow.store.importing_apply.CHUNK", 20)
+    begun = []
+    begin = Staging.begin_chunk
+    monkeypatch.setattr(Staging, "begin_chunk", lambda self, *ends: (begun.append(ends), begin(self, *ends))[1])
+    for month in ("01", "02"):
+        lines = [f"C1,f,2024-{month}-{day:02}" for day in range(1, 26)]
+        two.bring("usage", "customer,feature,day\n" + "\n".join(lines))
+    assert begun == [(1, 20), (21, 40)] * 2
+
+
+def test_what_an_interrupt_left_in_the_temporary_tables_is_of_no_later_import(two, monkeypatch):
+    from csflow.store.importing_staging import Staging
+
+    def interrupted(_staging: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Staging, "clear", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        two.bring("usage", "customer,feature,day\nC1,f,2024-03-01\nC1,f,2024-03-02")
+    monkeypatch.undo()
+    after = two.bring("usage", "customer,feature,day\nC1,f,2024-03-03")
+    assert (after.read, after.new, after.unchanged) == (1, 1, 0)
+
+
 def test_the_number_of_statements_does_not_grow_with_the_rows(two):
     from sqlalchemy import event
 

@@ -36,8 +36,8 @@ class Moment:
     unfed: frozenset[str] = frozenset()
     period: tuple[Day, Day] | None = None
     stale: frozenset[str] = frozenset()
-    _borders: dict[tuple[Length, bool, bool], tuple[int, int]] = field(default_factory=dict)
-    _constants: dict[Recipe, int | float | str | None] = field(default_factory=dict)
+    _borders: dict[tuple[Length, bool, bool], tuple[int, int]] = field(default_factory=dict, init=False)
+    _constants: dict[Recipe, int | float | str | None] = field(default_factory=dict, init=False)
 
     def is_as(self, other: Moment) -> bool:
         """Whether whatever is asked at this moment has the same answer at the other."""

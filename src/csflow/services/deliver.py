@@ -118,6 +118,7 @@ class _Delivery:
         self._tried: Counter[str] = Counter()  # those that this deliver could not get through
         self._streaks = Streaks()
         self._stopped = Stopped()
+        self._doubtful = False  # whether something was left for the messages before it, and what those use of a budget
 
     def run(self) -> Delivered:
         """All of it."""
@@ -135,8 +136,8 @@ class _Delivery:
         return self._told
 
     def _sweep(self) -> bool:
-        """Hand out once around all that is due now; whether anything went, so that what comes after it may go."""
-        went, after = False, (0, 0)
+        """Hand out once around all that is due now; whether anything came of it, so that what comes after it may go."""
+        went, tried, after, self._doubtful = False, False, (0, 0), False
         while self._left > 0:
             rows, last = self._claim(after)
             if last is None:
@@ -146,7 +147,8 @@ class _Delivery:
                 with self._store.reading() as connection:
                     items = self._items.of(connection, rows)
                 went |= self._hand_out(items)
-        return went
+                tried = True
+        return went or (tried and self._doubtful)
 
     # claims
 
@@ -209,10 +211,13 @@ class _Delivery:
         if budget is None:
             return list(rows)
         self._count_today(connection, {row.addressee for row in rows if row.verb == "notify"})
+        spent = {addressee for addressee, number in self._used.items() if number >= budget}
         kept, over = [], set()
         for row in rows:
             if row.verb == "notify" and self._used[row.addressee] >= budget:
-                over.add(row.addressee)
+                # What is taken before it may not go: only then is it known whether this may, and it is asked again.
+                self._doubtful |= row.addressee not in spent
+                over |= {row.addressee} & spent
                 continue
             self._used[row.addressee] += row.verb == "notify"
             kept.append(row)
@@ -220,7 +225,6 @@ class _Delivery:
         for addressee in sorted(over):
             begins = of_first(lambda first: case((or_(*self._busy(first)), 0), else_=1))
             mine = [*self._due(), o.addressee == addressee, o.verb == "notify", o.surplus == 0, begins == 1]
-            mine.append(o.id.not_in([row.id for row in kept]))
             marked = update(t.outbox).where(*mine).values(surplus=1, next_try=self._tomorrow())
             self._told.surplus += connection.execute(marked).rowcount
         return kept

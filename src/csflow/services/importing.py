@@ -320,5 +320,7 @@ def _clear(connection: Connection, staging: Staging) -> None:
         immediate(connection, wanted=False)
         staging.clear()
         connection.commit()
-    except SQLAlchemyError:
+    except BaseException as error:
         connection.invalidate()
+        if not isinstance(error, SQLAlchemyError):  # somebody stopped us
+            raise

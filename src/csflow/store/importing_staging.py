@@ -6,9 +6,9 @@ which pages are written one after the other. The others help on the way.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -47,7 +47,6 @@ STORED: dict[str, Any] = {
     "boolean": Big,
     "number": Real,
 }
-NUMBERS = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,8 @@ class Staged:
         self.natural = kind.name == "usage" and "id" not in columns
         self.key = ("customer", "feature", "day", "source") if self.natural else kind.key
         self.metadata = MetaData()
-        self.number = next(NUMBERS)  # each shape has tables of its own
+        shape = repr((kind.name, columns, tuple(fields)))
+        self.name = hashlib.sha256(shape.encode()).hexdigest()[:10]  # each shape has tables of its own
         self.made: dict[Any, Any] = {}  # statements about them, see `Staging.run`
         staged_fields = [(one.column, Real if one.numeric else Word) for one in fields]
         self.incoming = self._table(
@@ -114,13 +114,13 @@ class Staged:
         self.ready = self._table("ready", [("line", Big), *self._ready_columns(kind), *staged_fields], placed=True)
         self.fresh = self._table("fresh", [("place", Big), ("was", Big)])
         self.group = self._table("group", [("place", Big), ("first", Big)])
-        Index(f"ix_staged_{self.number}_group_first", self.group.c.first)
+        Index(f"ix_staged_{self.name}_group_first", self.group.c.first)
         self.owner = self._table(
             "owner", [("key", Word), ("id", Big), ("customer", Big), ("many", Big), ("starts_on", Big), ("ends", Big)]
         )
-        Index(f"ix_staged_{self.number}_owner_key", self.owner.c.key)
+        Index(f"ix_staged_{self.name}_owner_key", self.owner.c.key)
         self.called = self._table("called", [("kind", Word), ("key", Word), ("id", Big), ("many", Big)])
-        Index(f"ix_staged_{self.number}_called_key", self.called.c.key)
+        Index(f"ix_staged_{self.name}_called_key", self.called.c.key)
 
     def create(self, connection: Connection) -> None:
         """Have the tables on a connection."""
@@ -136,7 +136,7 @@ class Staged:
         """Empty them again."""
         names = [table.name for table in self.metadata.sorted_tables]
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"truncate {', '.join(names)}")
+            connection.exec_driver_sql(f"truncate {', '.join(names)} restart identity")
             return
         for name in names:
             connection.exec_driver_sql(f"delete from {name}")  # noqa: S608 - our names
@@ -144,7 +144,7 @@ class Staged:
     def _table(self, name: str, columns: Iterable[tuple[str, Any]], *, placed: bool = False) -> Table:
         place = [Column("place", Id, primary_key=True, autoincrement=True)] if placed else []
         return Table(
-            f"staged_{self.number}_{name}",
+            f"staged_{self.name}_{name}",
             self.metadata,
             *place,
             *(Column(*one) for one in columns),
