@@ -468,4 +468,4 @@ class Plain:
 
 def at(moment: Moment) -> Moment:
     """A moment with nothing remembered."""
-    return replace(moment, _borders={})
+    return replace(moment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,15 @@ def moment(text, calendar=OFFICE):
 
 def test_today_is_the_day_in_the_zone_of_the_project():
     assert moment("2026-03-01 00:30").today == day("2026-03-01")  # still February in UTC
+
+
+def test_a_copy_of_another_time_has_borders_and_constants_of_its_own():
+    first = moment("2026-03-31 12:00")
+    assert first.constant(("today",)) == day("2026-03-31")
+    assert first.borders(Length(3, "days"), until=False, time=False)[1] == day("2026-03-28")
+    other = replace(first, now=at("2026-04-10 12:00"))
+    assert other.constant(("today",)) == day("2026-04-10")
+    assert other.borders(Length(3, "days"), until=False, time=False)[1] == day("2026-04-07")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class Anatomy:
             return None
         times = sorted({at for at in _borders(self.node, facts, moment) if at > moment.now})
         for at in times[:MOST]:
-            if wanted(self._function(facts, replace(moment, now=at, _borders={}))):
+            if wanted(self._function(facts, replace(moment, now=at))):
                 return at
         return None
 
