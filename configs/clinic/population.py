@@ -237,7 +237,7 @@ def _use(chance: random.Random, clinic: Clinic, week: int, monday: date, files: 
     times = max(1, round(3.5 * use * clinic.size))
     for place, name in enumerate(names):
         # the first feature on every other day, the others now and then, its own campaign once
-        number = 1 if name == "campaign_launched" else int((3 if place == 0 else 0.5) * use + chance.random())
+        number = 1 if name == "campaign_launched" else int((3 if place == 0 else 0.35) * use + chance.random())
         for day in chance.sample(range(6), number):
             rows.append(
                 {"event_id": f"{clinic.id}-{week}-{name}-{day}", "account": clinic.id,
@@ -257,11 +257,11 @@ def _speak(chance: random.Random, clinic: Clinic, week: int, monday: date, files
     if week - clinic.joins == 2:
         _say(clinic, "training", "training", monday, files, summary="first training")
     drawn = chance.random()
-    if drawn < 0.013:
+    if drawn < 0.008:
         _say(clinic, "support", "support", monday, files, summary="how do I move a booking?")
-    elif drawn < 0.021:
+    elif drawn < 0.013:
         _say(clinic, "request", "request", monday, files, summary="reminders by text message")
-    elif drawn < 0.028:
+    elif drawn < 0.018:
         _say(clinic, "complaint", "complaint", monday, files, at="10:00", summary="the desk could not book")
         if chance.random() < 0.7:  # somebody was there
             _say(clinic, "complaint", "soothed", monday, files, at="10:20", **WORDS_SAID["complaint", "soothe"][2])
