@@ -199,7 +199,7 @@ class _Work:
     def run(
         self, connection: Connection, as_of: Instant, *, dry_run: bool, complete: bool, recorded: Instant | None
     ) -> Summary:
-        """The whole import on one connection; its temporary tables are gone afterwards."""
+        """The whole import on one connection; its temporary tables are empty afterwards."""
         counts = Counts()
         staging = Staging(connection, self.mapping.kind, self.rows.columns, self.rows.fields)
         try:
