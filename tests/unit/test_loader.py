@@ -239,6 +239,28 @@ def test_the_holidays_of_a_country_are_asked_for_once_and_kept_as_days(tmp_path:
     assert "holidays of 'XX' are not known" in load(folder, AROUND).problems[0].message
 
 
+def test_a_pack_keeps_its_choices_in_a_project_of_other_languages(tmp_path: Path) -> None:
+    fields = (
+        "fields:\n  customer:\n    size: {choices: {s: {en: Small, fr: Petit}, l: {it: Grande}, x: {hr: HR, so: So}}}"
+    )
+    make(tmp_path / "base", csflow=PROJECT.format("base") + "languages: [en, fr, it]\n", fields=fields)
+    for languages in ("[en]", "[fr, de]", "[de]"):
+        top = make(tmp_path / "top", csflow=f"csflow: 1\nname: t\nextends: [../base]\nlanguages: {languages}\n")
+        size = load(top, AROUND).definition.fields["customer"]["size"]
+        assert size.type.choices == ("s", "l", "hr", "so")
+        assert size.type.branches == (("x", ("hr", "so")),)
+        assert size.choice_labels["s"] == {"en": "Small", "fr": "Petit"}
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "de"])
+def test_the_standard_pack_is_the_same_in_a_project_of_one_language(tmp_path: Path, language: str) -> None:
+    around, text = Surroundings(CATALOGUE, shipped_packs()), "csflow: 1\nname: t\nextends: [standard]\n"
+    both = load(make(tmp_path / "both", csflow=text), around).definition
+    one = load(make(tmp_path / "one", csflow=f"{text}languages: [{language}]\n"), around).definition
+    written = {"languages": both.languages, "hash": both.hash, "tree": both.tree}
+    assert asdict(one) | written == asdict(both) | {"tree": both.tree}
+
+
 # The shipped packs -------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from csflow.flow.definition import Field
+from csflow.flow.names import LANGUAGE
 from csflow.flow.sites import Path, Site, Tree, listed
 from csflow.flow.types import Type
 
@@ -66,7 +67,11 @@ def _leaves(
 
 
 def _is_label(site: Site, below: dict[str, Any]) -> bool:
-    """Whether ``{en: …, zh: …}`` labels a choice (else it is a branch of the tree)."""
-    languages = listed(site.tree.get("languages"))
-    fits = (lambda key: key in languages) if languages else (lambda key: len(key) == 2 and key.isalpha())
-    return all(isinstance(text, str) and fits(key) for key, text in below.items())
+    """Whether ``{en: …, zh: …}`` labels a choice (else it is a branch of the tree).
+
+    What a project extends may have labels in more languages than its own ``languages:`` names.
+    """
+    spoken = listed(site.tree.get("spoken"))
+    if not all(isinstance(text, str) and LANGUAGE.match(key) for key, text in below.items()):
+        return False
+    return any(key in spoken for key in below) if spoken else all(len(key) == 2 for key in below)

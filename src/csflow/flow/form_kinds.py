@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import (
@@ -14,6 +13,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from csflow.flow.names import LANGUAGE
 from csflow.flow.reading import Item
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 _TRUTHS = dict.fromkeys(("true", "yes", "on", "y"), "true") | dict.fromkeys(("false", "no", "off", "n"), "false")
-LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?\Z")
 
 
 def kind_of(value: Any) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from csflow.flow.form_kinds import (
-    LANGUAGE,
     Anything,
     DueText,
     Expr,
@@ -28,6 +27,7 @@ from csflow.flow.form_kinds import (
     one_of,
     wrapped,
 )
+from csflow.flow.names import LANGUAGE
 
 if TYPE_CHECKING:
     from csflow.flow.reading import Item
@@ -506,6 +506,7 @@ class ProjectForm(Sections):
 
 
 class MergedForm(ProjectForm):
-    """A whole project after its layers were merged."""
+    """A whole project after its layers were merged. ``spoken``: the ``languages:`` of all layers."""
 
     flows: dict[str, FlowForm] | None = None
+    spoken: list[str] | None = None

@@ -259,6 +259,10 @@ def _merged(reader: _Reader) -> Item:
     keys = {key: top.value[key] for key in keys_of(ProjectForm) if key in top.value}
     if ordered:
         keys["flows"] = Item(ordered, top.file, top.line, top.column, merged=True)
+    spoken = [layer.top.value["languages"].value for layer in reader.layers if "languages" in layer.top.value]
+    languages = dict.fromkeys(str(item.value) for items in spoken if isinstance(items, list) for item in items)
+    made = [Item(language, top.file, top.line, top.column) for language in languages]
+    keys["spoken"] = Item(made, top.file, top.line, top.column, merged=True)
     if _entries(keys.values()) > MAX_ENTRIES:
         message = f"more than {MAX_ENTRIES:,} entries once everything is merged"
         raise DefinitionError([*reader.problems, Problem(top.file, top.line, top.column, message)])

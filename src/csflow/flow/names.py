@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
@@ -27,6 +28,7 @@ from csflow.flow.types import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?\Z")  # a key of a label
 CASE_ID = Type("case")  # opaque: one case is or is not another
 RETENTION = (
     "grr", "nrr", "logo_retention", "logo_churn", "new", "expansion", "contraction", "churn", "reactivation", "opening",
