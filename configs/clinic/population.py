@@ -135,6 +135,9 @@ def weeks(seed: int, customers: int, until: int = WEEKS) -> Generator[Week, list
                 {"feature": name, "title": title, "core": str(core).lower(), "sold_with": ""}
                 for name, (title, core) in FEATURES.items()
             ]
+        for case in open_cases:
+            if case["flow"] == "lifecycle":
+                by_id[case["customer"]].left = case["stage"] == "churned"
         for clinic in clinics:
             if week >= clinic.joins:
                 _live(chance, clinic, week, monday, files)
@@ -279,8 +282,6 @@ def _answer(chance: random.Random, clinic: Clinic, case: Case, monday: date, fil
         cause = "closed" if clinic.kind == "closing" else "value"
         _say(clinic, flow, "lost", monday, files, cause=cause)
         return
-    if flow == "lifecycle":
-        clinic.left = stage == "churned"
     if (flow, stage) == ("lifecycle", "churned"):
         if clinic.kind in {"fading", "light"} and 8 <= case["weeks"] < 12:
             _come_back(clinic, name, monday, files)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from csflow.store import tables as t
+from csflow.values import day
 
 FILES = {
     "office.yaml": """
@@ -173,3 +176,45 @@ def test_the_first_contact_of_all_makes_everybody_elses_count_0(project):
     project.measure("2026-03-31")
     assert project.values("size.people") == {"C-1": 1, "C-2": 0, "C-3": 0}
     project.full_finds_no_more("2026-03-31")
+
+
+def test_what_a_window_holds_of_customers_is_looked_up_by_customer(project):
+    if project.project.app.store.dialect != "sqlite":
+        pytest.skip("the plan of SQLite")
+    store, sent = project.project.app.store, {}
+
+    def note(_connection, _cursor, statement, parameters, _context, _many) -> None:
+        if "LEFT OUTER JOIN found_values" in statement:
+            sent[statement] = parameters
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    project.bring("usage", HEAD + "C-1,plan,2026-03-30,60\n", "2026-03-30")
+    project.measure("2026-03-30")
+    project.measure("2026-04-06")
+    event.remove(store.engine, "before_cursor_execute", note)
+    with store.writing() as connection:
+        plans = [
+            [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            for statement, parameters in sent.items()
+        ]
+    assert len(plans) >= 2  # of everybody, and of whose window changed
+    for plan in plans:
+        assert any(line.startswith("SEARCH found_values USING INDEX") for line in plan), plan
+
+
+def test_a_value_of_many_facts_is_of_the_newest_day_among_theirs(csflow_project, database):
+    kinds = [f"k{number}" for number in range(20)]
+    single = [f"  {kind}.uses: {{uses: csflow/event_count, with: {{feature: {kind}}}, type: number}}" for kind in kinds]
+    together = "  all.uses: " + " + ".join(f"{kind}.uses" for kind in kinds)
+    project = csflow_project({"metrics.yaml": "\n".join(["metrics:", *single, together, ""])}, database=database)
+    project.clock.set("2026-03-09")
+    project.book.customer("C-1")
+    for kind, on in {"k3": "2026-03-02", "k11": "2026-03-08", "k19": "2026-03-05"}.items():
+        project.book.usage("C-1", kind, on=on)
+    project.book.write()
+    project.measure()
+    assert project.values("all.uses") == {"C-1": 3.0}
+    m, name = t.measurement.c, t.name.c
+    with project.app.store.reading() as connection:
+        of = select(m.happened).join(t.name, name.id == m.metric).where(name.name == "all.uses")
+        assert connection.execute(of).scalars().all() == [day(date(2026, 3, 8))]

@@ -57,7 +57,7 @@ from csflow.services.views import NEWEST, View, introduce, measures, newest, see
 from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.calling import CallError
-from csflow.store.guards import Translator
+from csflow.store.guards import Translator, newest_of
 from csflow.store.insertion import has_temporary, insert_into, upsert
 from csflow.store.opening import Store, blaming
 from csflow.store.prepared import Kept
@@ -79,7 +79,15 @@ CHANGED = Table(  # what one metric's new values change, before they are written
     prefixes=["TEMPORARY"],
 )
 
-_EMPTY = CHANGED.delete()
+FOUND = Table(  # what a plugin's SQL says of the customers that it has rows of
+    "found_values",
+    MetaData(),
+    Column("subject", t.measurement.c.subject.type, index=True),  # no key: what a plugin says twice fails later
+    Column("number", t.measurement.c.number.type),
+    Column("happened", Integer),
+    prefixes=["TEMPORARY"],
+)
+_FIND = insert(FOUND)
 _MEASURED = select(t.measured)
 _LAST = select(func.max(t.measured.c.at))
 _DROPPED = delete(t.touched).where(t.touched.c.queue == CLAIMED)
@@ -267,7 +275,7 @@ def _compute(
 
     ``since``: the last measure, if only those can have another value for whom something changed after it.
     """
-    _empty_changed(connection)
+    _empty(connection, CHANGED)
     if metric.expression is not None:
         narrow = since is not None and _narrow(view, metric)
         build = partial(_differing, view, metric, narrow=narrow)
@@ -331,11 +339,11 @@ def _digest(metric: Metric, provider: Provider | None, whole: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _empty_changed(connection: Connection) -> None:
-    if has_temporary(connection, CHANGED.name):
-        connection.execute(_EMPTY)
+def _empty(connection: Connection, table: Table) -> None:
+    if has_temporary(connection, table.name):
+        connection.execute(delete(table))
     else:
-        CHANGED.create(connection, checkfirst=False)
+        table.create(connection, checkfirst=False)
 
 
 def _dirty(kind: str, base: Any) -> ColumnElement[Any]:
@@ -368,7 +376,7 @@ def _computed(view: View, metric: Metric, *, narrow: bool) -> Select[Any]:
     reader = view.subjects(metric.subject)
     base: Any = reader.base
     value = Translator(reader).value(expression.node)
-    happened = _newest([reader.happened(fact) for fact in expression.facts if not _instant(fact)])
+    happened = newest_of([reader.happened(fact) for fact in expression.facts if not _instant(fact)])
     text = metric.type.name in WORDS
     columns = [
         base.c.id.label("subject"),
@@ -393,13 +401,6 @@ def _instant(fact: Any) -> bool:
     )
 
 
-def _newest(dates: list[ColumnElement[Any]]) -> ColumnElement[Any]:
-    result: ColumnElement[Any] = cast(null(), Integer)
-    for date in dates:
-        result = case((or_(result.is_(None), date > result), date), else_=result) if date is not None else result
-    return result
-
-
 def _window_of(metric: Metric) -> Length:
     return parse_length(str(metric.options.get("window", "30 days")))
 
@@ -416,42 +417,41 @@ def _selected(
     found, reason = attempt(provider.select, window)
     if reason is None and not (isinstance(found, Select) and len(found.selected_columns) == 3):
         reason = "TypeError: it returns a select of customer, value, newest day"
-    if reason is None:
-        nothing = _of_no_use(metric, provider, measuring.use)
-        values = _windowed(view, metric, nothing, since, found.subquery("found"))
-        connection.execute(_staging(view.book.number("metric", metric.name), values))
-    return reason
+    if reason is not None:
+        return reason
+    _empty(connection, FOUND)
+    connection.execute(_FIND.from_select(["subject", "number", "happened"], found))
+    nothing = None if _unknown_without(metric, measuring.use) else provider.empty
+    days = {"begin": begin}
+    if since is not None:
+        before = view.zone.day_of(since)
+        days |= {"before": before, "was_begin": latest_start(_window_of(metric), before)}
+    number = view.book.number("metric", metric.name)
+    build = partial(_windowed, view, number, nothing, narrow=since is not None)
+    world, key = view.world(connection.dialect.name), ("found", number, repr(nothing), since is not None)
+    measuring.kept.prepared(connection, world, key, build).run(connection, view.moment, **days)
+    return None
 
 
-def _of_no_use(metric: Metric, provider: Provider, use: _Use) -> ColumnElement[Any]:
-    """The value of a customer without a row in the window: unknown as long as nobody could have one."""
-    if not use.reported or (metric.options.get("features") == "core" and not use.core):
-        return cast(null(), Double)
-    return literal(provider.empty, Double)
+def _unknown_without(metric: Metric, use: _Use) -> bool:
+    """Whether a customer without a row in the window is unknown: as long as nobody could have one."""
+    return not use.reported or (metric.options.get("features") == "core" and not use.core)
 
 
-def _windowed(
-    view: View, metric: Metric, nothing: ColumnElement[Any], since: Instant | None, found: Any
-) -> Select[Any]:
-    """Every customer whose window lost or gained a row, with the provider's value or its value of no usage."""
-    today, length, cu = view.moment.today, _window_of(metric), t.customer
-    begin = latest_start(length, today)
-    value = case((found.c[0].is_(None), nothing), else_=cast(found.c[1], Double))
-    columns = [
-        cu.c.id.label("subject"),
-        value.label("number"),
-        cast(null(), Text).label("text"),
-        cast(found.c[2], Integer).label("happened"),
-    ]
-    statement = select(*columns).select_from(cu.outerjoin(found, found.c[0] == cu.c.id)).where(cu.c.happened <= today)
-    if since is None:
-        return statement
-    before = view.zone.day_of(since)
-    was_begin = latest_start(length, before)
-    u = t.usage.c
-    came = select(u.customer).where(u.day > before, u.day <= today)
-    went = select(u.customer).where(u.day > was_begin, u.day <= begin)
-    return statement.where(cu.c.id.in_(union_all(came, went, _dirty_customers())))
+def _windowed(view: View, number: int, nothing: float | None, *, narrow: bool) -> Insert:
+    """What changes for every customer, or those whose window lost or gained a row: the found value, or ``nothing``."""
+    today, cu, found = as_of.today(view.moment), t.customer, FOUND.c
+    value = case((found.subject.is_(None), cast(literal(nothing), Double)), else_=cast(found.number, Double))
+    columns = [cu.c.id.label("subject"), value.label("number"), cast(null(), Text).label("text"), found.happened]
+    statement = select(*columns).select_from(cu.outerjoin(FOUND, found.subject == cu.c.id))
+    statement = statement.where(cu.c.happened <= today)
+    if narrow:
+        u = t.usage.c
+        begin, before, was_begin = (bindparam(name, 0, Integer) for name in ("begin", "before", "was_begin"))
+        came = select(u.customer).where(u.day > before, u.day <= today)
+        went = select(u.customer).where(u.day > was_begin, u.day <= begin)
+        statement = statement.where(cu.c.id.in_(union_all(came, went, _dirty_customers())))
+    return _staging(number, statement)
 
 
 def _staging(number: int, values: Select[Any]) -> Insert:

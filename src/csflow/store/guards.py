@@ -22,6 +22,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     not_,
     null,
     or_,
@@ -39,7 +40,7 @@ from csflow.store.calling import Called
 from csflow.values import DAY_US, Length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from csflow.store.reading import Reader
 
@@ -189,6 +190,13 @@ def grains_of(translator: Translator, value: n.Node) -> Column:
 def least_and_greatest(one: Column, other: Column) -> tuple[Column, Column]:
     """The lesser and the greater of two values, neither of which is NULL."""
     return _Least(one, other), _Greatest(one, other)
+
+
+def newest_of(days: Iterable[Column | None]) -> Column:
+    """The newest of days, without those that are unknown; NULL where none is known."""
+    never: Column = literal_column("-1000000000")  # before every day there is
+    known = [func.coalesce(day, never) for day in days if day is not None]
+    return cast(func.nullif(_Greatest(never, *known), never) if known else null(), Integer)
 
 
 def _scalar(inner: Reader, statement: Select[Any]) -> Column:
