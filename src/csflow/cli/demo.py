@@ -28,7 +28,7 @@ BAR = 24
 @click.argument("folder", metavar="[DIR]", default="csflow-demo", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--customers",
-    default=200,
+    default=120,
     show_default=True,
     type=click.IntRange(1, 100_000),
     metavar="N",

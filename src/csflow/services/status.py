@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, func, literal, or_, select, union
+from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, and_, case, func, literal, or_, select, union
 
 from csflow.errors import UsageError
 from csflow.services.meaning import near
@@ -14,6 +14,8 @@ from csflow.store.touching import last_pass
 from csflow.values import DAY_US, Instant, Zone
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from csflow.flow.definition import Definition
     from csflow.store.opening import Store
 
@@ -197,38 +199,43 @@ class _Asker:
         return [{"role": role, "open": many, "overdue": int(overdue)} for role, many, overdue in rows]
 
     def stuck(self, most: int) -> list[dict[str, Any]]:
-        """The open cases that need somebody first.
+        """The open cases that need somebody first: those overdue, then the others, where there is room for them."""
+        overdue = overdue_cases(self.now)
+        first = self._longest(t.case.join(overdue, overdue.c.case == t.case.c.id), most)
+        others = t.case.c.id.not_in(select(overdue.c.case))
+        rest = self._longest(t.case, most - len(first), others)
+        return [self._stuck(row, overdue=True) for row in first] + [self._stuck(row, overdue=False) for row in rest]
+
+    def _longest(self, cases: Any, most: int, *where: ColumnElement[bool]) -> Sequence[Row[Any]]:
+        """Of these, the open cases that are longest in their stage.
 
         In two steps: where the list ends, then the names of those before it – not of all cases there are.
         """
-        c, overdue = t.case.c, overdue_cases(self.now)
-        late = case((overdue.c.case.is_not(None), 1), else_=0)
-        waiting = (
-            select(c.flow, c.subject, c.customer, c.number, c.stage, c.entered_at, late.label("overdue"))
-            .select_from(t.case.outerjoin(overdue, overdue.c.case == c.id))
-            .where(c.ended.is_(None), c.opened_at <= self.now, *self._mine())
-        )
-        worst = self.connection.execute(waiting.order_by(late.desc(), c.entered_at).limit(most)).all()
-        if not worst:
+        if most == 0:
             return []
-        end = worst[-1]
-        before = or_(late > end.overdue, and_(late == end.overdue, c.entered_at <= end.entered_at))
-        chosen = waiting.where(before).subquery("stuck")
+        c = t.case.c
+        waiting = (
+            select(c.flow, c.subject, c.customer, c.number, c.stage, c.entered_at)
+            .select_from(cases)
+            .where(c.ended.is_(None), c.opened_at <= self.now, *self._mine(), *where)
+        )
+        end = waiting.with_only_columns(c.entered_at).order_by(c.entered_at).limit(1).offset(most - 1)
+        last = self.connection.execute(end).scalar()
+        chosen = (waiting if last is None else waiting.where(c.entered_at <= last)).subquery("stuck")
         joined, key = self._named(chosen)
         owner, s = t.customer.alias("owner"), chosen.c
         joined = joined.outerjoin(owner, owner.c.id == s.customer)
         statement = select(chosen, key.label("key"), owner.c.key.label("owner"), owner.c.name.label("called"))
-        order = [s.overdue.desc(), s.entered_at, s.flow, key, s.number]
-        rows = self.connection.execute(statement.select_from(joined).order_by(*order).limit(most))
-        return [self._stuck(row) for row in rows]
+        order = [s.entered_at, s.flow, key, s.number]
+        return self.connection.execute(statement.select_from(joined).order_by(*order).limit(most)).all()
 
-    def _stuck(self, row: Any) -> dict[str, Any]:
+    def _stuck(self, row: Any, *, overdue: bool) -> dict[str, Any]:
         known = self.definition.flows.get(row.flow)
         kind = known.subject if known is not None else "customer"
         return {
             "case": f"{row.flow}/{row.key}/{row.number}", "flow": row.flow, "subject": {"kind": kind, "id": row.key},
             "customer": row.owner, "name": row.called, "stage": row.stage, "days": self._days(row.entered_at),
-            "overdue": bool(row.overdue),
+            "overdue": overdue,
         }  # fmt: skip
 
     def outbox(self) -> dict[str, int]:
