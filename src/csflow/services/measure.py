@@ -58,7 +58,7 @@ from csflow.store import as_of
 from csflow.store import tables as t
 from csflow.store.calling import CallError
 from csflow.store.guards import Translator, newest_of
-from csflow.store.insertion import has_temporary, insert_into, upsert
+from csflow.store.insertion import empty, has_temporary, insert_into, upsert
 from csflow.store.opening import Store, blaming
 from csflow.store.prepared import Kept
 from csflow.store.refreshing import refresh
@@ -275,7 +275,7 @@ def _compute(
 
     ``since``: the last measure, if only those can have another value for whom something changed after it.
     """
-    _empty(connection, CHANGED)
+    _begin(connection, CHANGED)
     if metric.expression is not None:
         narrow = since is not None and _narrow(view, metric)
         build = partial(_differing, view, metric, narrow=narrow)
@@ -339,9 +339,10 @@ def _digest(metric: Metric, provider: Provider | None, whole: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _empty(connection: Connection, table: Table) -> None:
+def _begin(connection: Connection, table: Table) -> None:
+    """Have a temporary table, empty."""
     if has_temporary(connection, table.name):
-        connection.execute(delete(table))
+        empty(connection, table.name)
     else:
         table.create(connection, checkfirst=False)
 
@@ -419,7 +420,7 @@ def _selected(
         reason = "TypeError: it returns a select of customer, value, newest day"
     if reason is not None:
         return reason
-    _empty(connection, FOUND)
+    _begin(connection, FOUND)
     connection.execute(_FIND.from_select(["subject", "number", "happened"], found))
     nothing = None if _unknown_without(metric, measuring.use) else provider.empty
     days = {"begin": begin}

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from csflow.store.importing_kinds import KINDS
-from csflow.store.insertion import has_temporary
+from csflow.store.insertion import empty, has_temporary
 from csflow.store.names import name_id
 from csflow.store.tables import Big, Id, Real, Word, field_value
 
@@ -134,12 +134,7 @@ class Staged:
 
     def clear(self, connection: Connection) -> None:
         """Empty them again."""
-        names = [table.name for table in self.metadata.sorted_tables]
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"truncate {', '.join(names)} restart identity")
-            return
-        for name in names:
-            connection.exec_driver_sql(f"delete from {name}")  # noqa: S608 - our names
+        empty(connection, *(table.name for table in self.metadata.sorted_tables))
 
     def _table(self, name: str, columns: Iterable[tuple[str, Any]], *, placed: bool = False) -> Table:
         place = [Column("place", Id, primary_key=True, autoincrement=True)] if placed else []
@@ -209,8 +204,7 @@ class Staging:
         """Work on the places ``first`` to ``last`` of `ready` from now on; nothing in them is known to be fresh."""
         self.bound |= {"at_first": first, "at_last": last}
         self.hurry()
-        clear = "truncate" if self.connection.dialect.name == "postgresql" else "delete from"
-        self.connection.exec_driver_sql(f"{clear} {self.fresh.name}")
+        empty(self.connection, self.fresh.name)
 
     def run(self, key: Any, build: Callable[[], Any], **more: Any) -> Any:
         """Execute a statement that is made once for a shape of file; ``key`` says which, and what else it hangs on.
