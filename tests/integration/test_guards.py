@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from dataclasses import replace
 
 import population
 import pytest
@@ -13,9 +14,12 @@ from sqlalchemy import event, select
 
 from csflow.flow.evaluation import function
 from csflow.flow.expressions import bands, choose, compile_expression, weights
+from csflow.flow.types import NUMBER
+from csflow.store import reading
 from csflow.store.facts import load_facts, load_many
-from csflow.store.guards import Translator
+from csflow.store.guards import Translator, newest_of
 from csflow.store.opening import open_store
+from csflow.store.questions import holding
 from csflow.store.reading import case_reader, subject_reader
 from csflow.values import Length
 
@@ -491,3 +495,92 @@ def test_no_number_makes_either_database_fail(judge):
     ):
         expression = compile_expression(text, population.NAMES, subject="customer", flow="lifecycle")
         judge.check(expression, "case", condition=True)
+
+
+def test_twice_the_arms_make_twice_the_sql(judge):
+    def sized(expression):
+        translated = Translator(judge.reader("case", population.EARLY)).value(expression.node)
+        return len(str(select(translated)))
+
+    def read(text):
+        return compile_expression(text, population.NAMES, subject="customer", flow="lifecycle", use="metric")
+
+    def row(many):
+        return [(f"band{begin}", float(begin), False) for begin in range(many)]
+
+    hours, since = read("usage.hours + customer.nps"), read("since(customer.live_on)")
+
+    def choice(many):
+        return choose([(f"word{least}", read(f"usage.hours > {least}")) for least in range(many)], "less")
+
+    def lengths(many):
+        return bands(hours, [(Length(months, "months"), row(5)) for months in range(many)], since)
+
+    def words(many):
+        return bands(hours, [(grade, row(many)) for grade in "ABC"], read("customer.grade"))
+
+    for make in (choice, lengths, words, lambda many: bands(hours, [(None, row(many))])):
+        assert sized(make(40)) < 2.5 * sized(make(20))
+    for make in (lengths, words):
+        judge.check(make(20), "case", condition=False)
+
+
+def test_sums_and_defaults_may_be_as_long_as_the_language_lets_them(judge):
+    numbers = [name for name in OUTER["number"] if name.startswith(("usage", "customer"))]
+    names = [numbers[place % len(numbers)] for place in range(59)]
+    default = "0"
+    for name in names[:50]:
+        default = f"default({name}, {default})"
+    signs = "+-" * 29
+    for text in (
+        " + ".join(names),
+        names[0] + "".join(f" {sign} {name}" for sign, name in zip(signs, names[1:], strict=True)),
+        " + ".join(f"quarter(customer.{('signed_on', 'live_on')[place % 2]})" for place in range(59)),
+        "usage.hours + (customer.nps + customer.beds) * (usage.hours - (customer.nps - 0.1))",
+        default,
+        "default(default(default(usage.hours, customer.nps), customer.beds) + 1, default(usage.hours, 3))",
+    ):
+        judge.check(
+            compile_expression(text, population.NAMES, subject="contract", use="metric"), "contract", condition=False
+        )
+
+
+def test_facts_beyond_those_that_are_joined_mean_the_same(judge, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_JOINS", 1)
+
+    @settings(max_examples=120, **QUIET)
+    @given(conditions())
+    def check(drawn):
+        scope, text = drawn
+        subject, flow, _ = SCOPES[scope]
+        expression = compile_expression(text, population.NAMES, subject=subject, flow=flow)
+        judge.check(expression, scope, condition=True)
+
+    check()
+
+
+def test_a_metric_reads_more_facts_than_sqlite_joins_tables(judge):
+    many = [f"much.m{number}" for number in range(150)]
+    names = replace(population.NAMES, metrics=dict.fromkeys(many, ("customer", None)), metric_type=lambda _: NUMBER)
+    parts = [
+        (1.0, compile_expression(f"default({name}, 40)", names, subject="customer", use="metric")) for name in many
+    ]
+    score = weights([(1.0, parts)], {}, [], 0.5)
+    reader = judge.reader("case", population.EARLY)
+    found = Translator(reader).value(score.node)
+    newest = newest_of(reader.happened(fact) for fact in score.facts)
+    rows = judge.connection.execute(select(found, newest).select_from(reader.source())).all()
+    assert set(rows) == {(40.0, None)}
+
+
+def test_alternatives_inside_a_count_are_asked_of_its_things(judge):
+    text = "count(contract, contract.seats == 1 or contract.renewed) >= 1 and (flag.vip or customer.nps > 1)"
+    expression = compile_expression(text, population.NAMES, subject="customer", flow="lifecycle")
+    reader = judge.reader("case", population.EARLY)
+    statement, evidence = holding(
+        reader, expression, [reader.base.c.id], where=[reader.base.c.flow == "lifecycle"], dated=True
+    )
+    rows = judge.connection.execute(statement).all()
+    asked = judge.sql(expression.node, "case", population.EARLY, condition=True)
+    assert {row.id for row in rows} == {key for key, truth in asked.items() if truth}
+    assert {evidence.since(row) for row in rows} == {population.EARLY.now}  # nobody dates a count

@@ -180,6 +180,19 @@ def test_a_full_disk_is_one_line_and_writes_nothing(tmp_path):
     store.close()
 
 
+def test_more_brackets_than_sqlite_reads_are_one_line(tmp_path):
+    deep = f"select {'(' * 300}1{')' * 300}"
+    try:
+        sqlite3.connect(":memory:").execute(deep)
+    except sqlite3.OperationalError:
+        store = open_store(None, project=tmp_path)
+        with pytest.raises(StoreError, match="name an inner part under metrics:"), store.reading() as connection:
+            connection.execute(text(deep))
+        store.close()
+    else:
+        pytest.skip("this SQLite reads as many as there are")
+
+
 def test_two_that_open_a_new_database_at_once_make_it_once(database):
     failures = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from csflow.flow.explaining import Anatomy
@@ -146,3 +148,46 @@ def test_a_count_changes_with_what_it_counts():
 
 def test_a_condition_without_time_never_changes_by_itself():
     assert true_on("customer.nps > 3", Known(customer__nps=1.0)) is None
+
+
+@pytest.mark.parametrize("op", [">=", ">", "<=", "<"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "count(contract, since(contract.starts_on) {op} months(2)) >= 3",
+        "count(contract, until(contract.starts_on) {op} days(20) and contract.amount > money(2)) < 4",
+        "not (count(contract, not since(contract.starts_on) {op} weeks(5) or contract.amount > money(5)) <= 2)",
+        "count(activity, since(activity.at) {op} months(1)) > 2",
+        "count(activity, until(activity.at) {op} hours(30)) >= 2 and since(customer.live_on) >= days(40)",
+        "since(customer.live_on) {op} days(70) or until(customer.live_on) {op} days(3)",
+        "count(activity, since(activity.at) {op} days(30) and until(activity.at) {op} days(30)) == 1",
+    ],
+)
+def test_the_first_change_is_the_one_that_trying_every_moment_finds(text, op):
+    chance = random.Random(text + op)
+    taken = anatomy(text.format(op=op))
+    plain = anatomy(text.format(op=op))
+    plain._way = None
+    for _ in range(15):
+        days = [NOW.today + chance.randint(-90, 90) for _ in range(8)]
+        amounts = [chance.choice((None, 100.0, 400.0, 900.0)) for _ in days]
+        things = [
+            Known(
+                contract__starts_on=chance.choice((on, on, on, None)),
+                contract__amount=amount,
+                activity__at=ZONE.at(on, chance.randint(0, 1439)),
+            )
+            for on, amount in zip(days, amounts, strict=True)
+        ]
+        known = Known(customer__live_on=chance.choice(days), things=things)
+        for ask in ("changes", "true_from"):
+            assert getattr(taken, ask)(known, NOW) == getattr(plain, ask)(known, NOW)
+
+
+def test_a_count_of_many_is_not_asked_at_each_of_their_days():
+    taken, asked = anatomy("count(activity, since(activity.at) <= years(1)) < 1"), []
+    ask = taken._function
+    taken._function = lambda facts, moment: asked.append(moment.now) or ask(facts, moment)
+    things = [Known(activity__at=ZONE.at(NOW.today - place // 10, place % 10)) for place in range(2_000)]
+    assert on(taken.true_from(Known(things=things), NOW)) == "2027-02-01"
+    assert len(asked) < 20

@@ -414,10 +414,16 @@ def metrics_of(line: str, number: int) -> str:
     return "metrics:\n" + "".join(f"  {line.format(n=n, m=n + 1)}\n" for n in range(number))
 
 
+def metrics_of_all_after(number: int) -> str:
+    sums = [" + ".join(f"m.m{after}" for after in range(n + 1, number)) for n in range(number - 1)]
+    return "metrics:\n" + "".join(f"  m.m{n}: {text}\n" for n, text in enumerate([*sums, "customer.amount"]))
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"x": metrics_of("m.m{n}: m.m{m} + 1", 3_000)}, "metrics read each other more than 30 deep"),
+        ({"x": metrics_of_all_after(45)}, "metrics read each other too deep: say the type: of some"),
         ({"x": metrics_of("m.m{n}: m.x{n} + 1", 3_000)}, "more than 200 mistakes: mend some"),
         ({"x": "flow: f\nstages:\n" + "".join(f"  s{n}: good\n" for n in range(501))}, "flow 'f' is too large"),
         (
@@ -430,7 +436,7 @@ def metrics_of(line: str, number: int) -> str:
             "more than 500,000 entries once everything is merged",
         ),
     ],
-    ids=["deep", "many mistakes", "many stages", "long chain", "many variants"],
+    ids=["deep", "deep and long", "many mistakes", "many stages", "long chain", "many variants"],
 )
 def test_what_would_take_for_ever_is_refused_soon(tmp_path: Path, files: dict[str, str], message: str) -> None:
     begun = time.monotonic()

@@ -58,7 +58,11 @@ class MetricBuilder:
         except ExpressionError as error:
             site.wrong(path, str(error))
             expression = None
-        self.trail.pop()
+        except RecursionError:  # long expressions of a long trail
+            site.wrong(path, "metrics read each other too deep: say the type: of some")
+            expression = None
+        finally:
+            self.trail.pop()
         metric = self._metric(name, path, content, expression)
         self.done[name] = metric
         return metric

@@ -487,6 +487,19 @@ def _choose(node: n.Choose) -> Function:
     return choose
 
 
+def _rows(node: n.Rows) -> Function:
+    rows = [(function(reached), function(row)) for reached, row in node.rows]
+
+    def look_up(facts: Facts, moment: Moment) -> Value:
+        for reached, row in rows:
+            holds = reached(facts, moment)
+            if holds is not False:
+                return row(facts, moment) if holds else None
+        return None
+
+    return look_up
+
+
 def _points(node: n.Points) -> Function:
     item, points = function(node.item), dict(node.points)
 
@@ -557,6 +570,7 @@ _MAKERS: dict[type[n.Node], Callable[[Any], Function]] = {
     n.Ago: lambda node: lambda facts, _moment: facts.ago(node.fact, node.length),
     n.Recorded: lambda node: lambda facts, _moment: facts.stated(node.fact),
     n.Choose: _choose,
+    n.Rows: _rows,
     n.Points: _points,
     n.Weighted: _weighted,
 }

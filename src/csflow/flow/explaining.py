@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ class Anatomy:
         self.node, self.text = node, text_of(node, currency)
         self.word = {n.And: "and", n.Or: "or", n.Not: "not"}.get(type(node), "")
         self._function = function(node)
-        self._timed = any(isinstance(x, n.Elapsed | n.Clockface | n.Held | n.Recorded) for x in node.walk())
+        self._timed = _timed(node)
+        self._way = _way(node)
         self.parts = tuple(Anatomy(part, currency) for part in _operands(node))
 
     def holds(self, facts: Facts, moment: Moment) -> bool | None:
@@ -68,10 +70,36 @@ class Anatomy:
         if not self._timed:
             return None
         times = sorted({at for at in _borders(self.node, facts, moment) if at > moment.now})
-        for at in times[:MOST]:
-            if wanted(self._function(facts, replace(moment, now=at))):
-                return at
-        return None
+
+        def reached(at: Instant) -> bool:
+            found: bool = wanted(self._function(facts, replace(moment, now=at)))
+            return found
+
+        if self._way is None:
+            return next(filter(reached, times[:MOST]), None)
+        place = bisect_left(times, True, key=reached)  # noqa: FBT003  # what is looked for: from there on it is so
+        return times[place] if place < len(times) else None
+
+
+def _way(node: n.Node) -> int | None:
+    """How its truth goes while only time does: 1 from false by unknown to true, -1 back, 0 stays; None: who knows."""
+    if isinstance(node, n.Not):
+        way = _way(node.item)
+        return None if way is None else -way
+    if isinstance(node, n.And | n.Or):
+        ways = {_way(item) for item in node.items} - {0}
+        return 0 if not ways else ways.pop() if len(ways) == 1 else None
+    if isinstance(node, n.Elapsed) and not n.may_be_never(node.item) and not _timed(node.item):
+        return {">=": 1, ">": 1, "<=": -1, "<": -1}.get(node.op, 0) * (-1 if node.until else 1) or None
+    if isinstance(node, n.Compare) and isinstance(node.left, n.Aggregate) and not _timed(node.right):
+        counted = _way(node.left.cond) if node.left.fn == "count" and node.left.cond is not None else None
+        towards = {">=": 1, ">": 1, "<=": -1, "<": -1}.get(node.op)
+        return None if counted is None or towards is None else counted * towards
+    return None if _timed(node) else 0
+
+
+def _timed(node: n.Node) -> bool:
+    return any(isinstance(part, n.Elapsed | n.Clockface | n.Held | n.Recorded) for part in node.walk())
 
 
 def _operands(node: n.Node) -> Iterator[n.Node]:

@@ -207,10 +207,9 @@ def bands(
 
     if by is None:
         return Expression(of.text, one(rows[0][1]))
-    branches: list[tuple[n.Node, n.Choose]] = []
-    for key, row in sorted(rows, key=lambda item: _rank(item[0]), reverse=True):
-        branches.append((_reached(by, key), one(row)))
-    return Expression(f"{of.text} by {by.text}", _pick(kind, branches))
+    ordered = sorted(rows, key=lambda item: _rank(item[0]), reverse=True)
+    made = tuple((_reached(by, key), one(row)) for key, row in ordered)
+    return Expression(f"{of.text} by {by.text}", n.Rows(kind, 0, made))
 
 
 def _rank(key: float | Length | str | None) -> float:
@@ -228,16 +227,6 @@ def _reached(by: Expression, key: float | Length | str | None) -> n.Node:
     if isinstance(key, int | float):
         return n.Compare(BOOLEAN, 0, ">=", by.node, n.Const(by.type, 0, float(key)))
     raise ExpressionError("a row of bands begins at a number, a share or a length, or is a word of `by`")
-
-
-def _pick(kind: Type, branches: list[tuple[n.Node, n.Choose]]) -> n.Node:
-    """The value of the first branch whose condition holds, as one flat choose: (branch and arm) for every arm."""
-    arms: list[tuple[n.Node, n.Const]] = []
-    for reached, inner in branches:
-        for guard, word in inner.pairs:
-            arms.append((n.And(BOOLEAN, 0, (reached, guard)), word))
-        arms.append((reached, inner.otherwise))
-    return n.Choose(kind, 0, tuple(arms), n.Const(kind, 0, None))
 
 
 Part = tuple[float, Expression]

@@ -287,6 +287,13 @@ class Choose(Node):
 
 
 @record
+class Rows(Node):
+    """What the first row whose condition holds chooses; unknown as soon as a condition before it is."""
+
+    rows: tuple[tuple[Node, Choose], ...]
+
+
+@record
 class Points(Node):
     """A word's points; unknown for a word without."""
 

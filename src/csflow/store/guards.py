@@ -40,12 +40,13 @@ from csflow.store.calling import Called
 from csflow.values import DAY_US, Length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from csflow.store.reading import Reader
 
 Column = ColumnElement[Any]
 _STORED: dict[str, Any] = {"number": Double, "share": Double, "money": Double, "date": Integer, "time": BigInteger}
+MOST_COMPARED = 100  # SQLite's functions take 127 values at most
 UNKNOWN: Column = cast(null(), Boolean)  # a bare NULL is text to PostgreSQL
 _OPS: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
@@ -80,7 +81,7 @@ class Translator:
         if isinstance(node, n.Read):
             return self.reader.column(node.fact)
         if isinstance(node, n.Default):
-            return func.coalesce(self.number_of(node.item), self.number_of(node.fallback))
+            return func.coalesce(*(self.number_of(choice) for choice in _defaults(node)))
         return cast(self.condition(node), Integer)
 
     def double(self, node: n.Node) -> Column:
@@ -195,7 +196,9 @@ def least_and_greatest(one: Column, other: Column) -> tuple[Column, Column]:
 def newest_of(days: Iterable[Column | None]) -> Column:
     """The newest of days, without those that are unknown; NULL where none is known."""
     never: Column = literal_column("-1000000000")  # before every day there is
-    known = [func.coalesce(day, never) for day in days if day is not None]
+    known: list[Column] = [func.coalesce(day, never) for day in days if day is not None]
+    while len(known) > MOST_COMPARED:
+        known = [_Greatest(*known[at : at + MOST_COMPARED]) for at in range(0, len(known), MOST_COMPARED)]
     return cast(func.nullif(_Greatest(never, *known), never) if known else null(), Integer)
 
 
@@ -203,6 +206,15 @@ def _scalar(inner: Reader, statement: Select[Any]) -> Column:
     """The statement as a scalar subquery over the inner reader's rows, everything else taken from outside."""
     source = inner.source()
     return statement.select_from(source).correlate_except(source, *inner.tables()).scalar_subquery()
+
+
+def _defaults(node: n.Node) -> Iterator[n.Node]:
+    """What is tried one after another, the defaults of defaults in one row: SQLite reads few calls within calls."""
+    if isinstance(node, n.Default):
+        yield from _defaults(node.item)
+        yield from _defaults(node.fallback)
+    else:
+        yield node
 
 
 def _const(tr: Translator, node: n.Const) -> Column:
@@ -322,7 +334,10 @@ def _nonzero(value: Column) -> Column:
 
 
 def _arithmetic(tr: Translator, node: n.Arithmetic) -> Column:
-    left, right = tr.double(node.left), tr.double(node.right)
+    # What was calculated is a double already: a long sum need not be casts within casts, of which SQLite reads some
+    # forty. On the right the cast stays: without it, SQLAlchemy takes the brackets of `a + (b + c)` away.
+    left = tr.value(node.left) if isinstance(node.left, n.Arithmetic) else tr.double(node.left)
+    right = tr.double(node.right)
     if node.op == "/":
         return left / _nonzero(right)
     return {"+": left + right, "-": left - right, "*": left * right}[node.op]
@@ -415,17 +430,33 @@ def _choose(tr: Translator, node: n.Choose) -> Column:
     """The first arm that holds; NULL as soon as an arm before it is unknown and gives another word."""
     words = [word.value for _, word in node.pairs] + [node.otherwise.value]
     holds = [tr.condition(guard) for guard, _ in node.pairs]
-    unsure = [cast(h, Integer).is_(None) for h in holds]  # of the number: `NOT x IS NULL` is NOT (x IS NULL)
     arms: list[Any] = []
-    for place, guard in enumerate(holds):
-        doubts = [u for u, word in zip(unsure[:place], words, strict=False) if word != words[place]]
-        if doubts:
-            arms.append((and_(guard, or_(*doubts)), tr_word(None)))
-        arms.append((guard, tr_word(words[place])))
-    doubts = [u for u, word in zip(unsure, words, strict=False) if word != words[-1]]
-    if doubts:
-        arms.append((or_(*doubts), tr_word(None)))
+    for place, (guard, word) in enumerate(zip(holds, words, strict=False)):
+        arms += [(guard, tr_word(word)), (_unsure(guard), _same(holds, words, place))]
     return case(*arms, else_=tr_word(words[-1])) if arms else tr_word(words[-1])
+
+
+def _unsure(guard: Column) -> Column:
+    return cast(guard, Integer).is_(None)  # of the number: `NOT x IS NULL` is NOT (x IS NULL)
+
+
+def _same(holds: list[Column], words: list[Any], place: int) -> Column:
+    """The word of an arm that is unknown while all before it are false: NULL, if no later arm gives it too."""
+    word = words[place]
+    if word is None or word not in words[place + 1 :]:
+        return tr_word(None)
+    arms: list[Any] = []
+    for guard, other in zip(holds[place + 1 :], words[place + 1 :], strict=False):
+        arms += [(guard, tr_word(word))] if other == word else [(or_(guard, _unsure(guard)), tr_word(None))]
+    return case(*arms, else_=tr_word(word if words[-1] == word else None)) if arms else tr_word(word)
+
+
+def _rows(tr: Translator, node: n.Rows) -> Column:
+    arms: list[Any] = []
+    for reached, row in node.rows:
+        guard = tr.condition(reached)
+        arms += [(guard, _choose(tr, row)), (_unsure(guard), tr_word(None))]
+    return case(*arms, else_=tr_word(None))
 
 
 def tr_word(word: Any) -> Column:
@@ -509,7 +540,7 @@ _VALUES: dict[type[n.Node], Callable[[Translator, Any], Column]] = {
     n.Shift: _shift,
     n.Span: _span,
     n.DaysBetween: lambda tr, node: tr.value(node.end) - tr.value(node.start),
-    n.Default: lambda tr, node: func.coalesce(tr.value(node.item), tr.value(node.fallback)),
+    n.Default: lambda tr, node: func.coalesce(*(tr.value(choice) for choice in _defaults(node))),
     n.Extreme: _extreme,
     n.Quarter: _quarter,
     n.Call: _call,
@@ -518,6 +549,7 @@ _VALUES: dict[type[n.Node], Callable[[Translator, Any], Column]] = {
     n.Ago: _ago,
     n.Recorded: lambda tr, node: tr.reader.stated(node.fact),
     n.Choose: _choose,
+    n.Rows: _rows,
     n.Points: _points,
     n.Weighted: _weighted,
 }

@@ -351,6 +351,10 @@ def _plain(reason: str) -> str | None:
         ("readonly", "the database is read-only: give csflow the right to write it"),
         ("unable to open", "the database cannot be opened: look at the rights of the file and its folder"),
         ("disk I/O", "the disk failed: look at it before you go on"),
+        (
+            "stack overflow",
+            "a rule or metric has more brackets within brackets than SQLite reads: name an inner part under metrics:",
+        ),
         ("full", "the disk is full: nothing of this transaction was written; make room and run again"),
     ):
         if mark in reason:

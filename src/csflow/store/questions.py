@@ -79,7 +79,7 @@ class Evidence:
 
     @cached_property
     def _operands(self) -> list[n.Node]:
-        return [item for x in _walk(self._node) if isinstance(x, n.Or) for item in x.items] if self._dated else []
+        return list(_alternatives(self._node)) if self._dated else []
 
     @cached_property
     def _date(self) -> Callable[..., Instant] | None:
@@ -157,6 +157,15 @@ def held_name(held: n.Held) -> str:
 
 def _walk(node: n.Node | None) -> Iterable[n.Node]:
     return node.walk() if node is not None else ()
+
+
+def _alternatives(node: n.Node | None) -> Iterable[n.Node]:
+    """What stands between the or's that a date depends on: those inside a count speak of things, not of the row."""
+    if isinstance(node, n.Or):
+        yield from node.items
+    if isinstance(node, n.And | n.Or):
+        for item in node.items:
+            yield from _alternatives(item)
 
 
 def _measured(reader: Reader, fact: Fact) -> Column:

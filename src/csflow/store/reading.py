@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from csflow.values import Length
 
 Column = ColumnElement[Any]
+MOST_JOINS = 48  # SQLite joins 64 tables at most, and what is built around a reader joins some, too
 
 
 @record
@@ -55,6 +56,19 @@ class Book:
     def number(self, kind: str, name: str) -> int:
         """The number of a name; -1 (of nothing) when nothing was ever stored under it."""
         return self.ids.get((kind, name), -1)
+
+
+class _Sought:
+    """A row that is not joined: each of its columns is looked up by itself. Its table has one row for that at most."""
+
+    def __init__(self, table: Any, on: Column) -> None:
+        self._table, self._on, self.c = table, on, self
+
+    def __getitem__(self, name: str) -> Column:
+        table = self._table
+        return select(table.c[name]).where(self._on).correlate_except(table).scalar_subquery()
+
+    __getattr__ = __getitem__
 
 
 class Reader:
@@ -75,6 +89,7 @@ class Reader:
         self.base, self.book, self.moment, self.subjects = base, book, moment, subjects
         self.flow, self.stage, self.each, self.outer = flow, stage, each, outer
         self._joins: dict[Any, tuple[FromClause, Column, bool]] = {}
+        self._sought: dict[Any, _Sought] = {}
         self._count = 0
 
     def source(self) -> FromClause:
@@ -91,10 +106,22 @@ class Reader:
     def joined(self, key: Any, table: Any, on: Callable[[Any], Column]) -> Any:
         """The alias joined under this key, joining it the first time."""
         if key not in self._joins:
-            self._count += 1
-            alias = table.alias(f"{'e' if self.each else 'j'}{self._count}")
+            alias = self._alias(table)
             self._joins[key] = (alias, on(alias), False)
         return self._joins[key][0]
+
+    def _alias(self, table: Any) -> Any:
+        self._count += 1
+        return table.alias(f"{'e' if self.each else 'j'}{self._count}")
+
+    def _found(self, key: Any, table: Any, on: Callable[[Any], Column]) -> Any:
+        """The one row of a table under this key: joined, or looked up where the database would join too many."""
+        if key in self._joins or (key not in self._sought and len(self._joins) < MOST_JOINS):
+            return self.joined(key, table, on)
+        if key not in self._sought:
+            alias = self._alias(table)
+            self._sought[key] = _Sought(alias, on(alias))
+        return self._sought[key]
 
     def column(self, fact: Fact) -> Column:
         """The fact's value in stored form, NULL when unknown."""
@@ -192,7 +219,7 @@ class Reader:
         subject = self.base.c.id if fact.owner.startswith("each:") else self.subject(kind)
         # Of a metric that is stale there is no row to be found.
         number = AsOf(self.moment, ("fresh", fact.key, self.book.number("metric", fact.key)), Integer())
-        return self.joined(
+        return self._found(
             ("metric", fact.key), t.measurement, lambda row: and_(row.c.metric == number, row.c.subject == subject)
         )
 
@@ -205,7 +232,7 @@ class Reader:
         else:
             subject = self.subject(owner)
         numbers = [self.book.number("field", name) for name in self._field_names(fact)]
-        return self.joined(
+        return self._found(
             ("field", owner, fact.key),
             t.field_value,
             lambda row: and_(
@@ -279,7 +306,7 @@ class Reader:
         return case((row.c.id.is_(None), null()), (or_(missed, late), 1), else_=0)
 
     def _milestone(self, row: Any, name: str) -> Any:
-        return self.joined(
+        return self._found(
             ("milestone", id(row), name),
             t.milestone,
             lambda m: and_(m.c.case == row.c.id, m.c.name == name, m.c.current == 1),
@@ -340,7 +367,7 @@ class Reader:
         """The row that measure keeps of a watched condition."""
         number = self.book.number("condition", condition.key)
         subject = self.subject(condition.subject)
-        return self.joined(
+        return self._found(
             ("span", condition.key), t.span, lambda row: and_(row.c.condition == number, row.c.subject == subject)
         )
 
