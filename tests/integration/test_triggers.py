@@ -48,6 +48,19 @@ opens: {trigger: ask}
 fields: {cause: number}
 stages: {new: {transitions: {done: {trigger: advised}}}, done: good}
 """
+STAGES = "stages: {new: {transitions: {done: {trigger: greeted}}}, done: good}"
+GREETED = {
+    "csflow": PROJECT,
+    "a": f"flow: greeting\nopens: customer.name is known\n{STAGES}",
+    "b": "flow: greeting_plus\nextends: greeting\nopens: customer.plan == 'plus' or customer.plan == 'max'",
+    "c": "flow: greeting_plus_max\nextends: greeting_plus\nopens: customer.plan == 'max'",
+}
+ASKED = {
+    "csflow": f"{PROJECT}roles: {{host: Host}}\npeople: {{eva: {{name: Eva}}}}\n",
+    "a": f"flow: greeting\none_per: case.id\nopens: {{trigger: greet}}\n{STAGES}",
+    "b": "flow: greeting_plus\nextends: greeting\nopens: {trigger: greet, when: customer.plan == 'plus', only: host}",
+    "c": "flow: greeting_plus_max\nextends: greeting_plus\nopens: {when: customer.plan == 'max', only: null}",
+}
 FILES = {"csflow": PROJECT, "offer": OFFER, "rescue": RESCUE, "alarm": ALARM, "help": HELP, "advice": ADVICE}
 
 
@@ -113,3 +126,57 @@ def test_an_unknown_flow_is_told_with_the_nearest(desk):
 def test_a_word_for_a_case_of_another_flow_than_the_one_named_is_refused(desk):
     say(desk, "alarm", line="print")
     assert refusal(desk, "calm", "alarm/C-1/1", "help", UsageError) == "alarm/C-1/1 is not of flow 'help'"
+
+
+# Variants ----------------------------------------------------------------------------------------------------
+
+PLANS = pytest.mark.parametrize(
+    ("plan", "flow"), [("none", "greeting"), ("plus", "greeting_plus"), ("max", "greeting_plus_max")]
+)
+
+
+@pytest.fixture
+def salon(database, tmp_path):
+    opened = []
+
+    def make(files, plan):
+        opened.append(Hand(database, tmp_path / "salon", files))
+        opened[0].customer()
+        set_customer(
+            opened[0].store, opened[0].definition, opened[0].act(), customer="C-1", said=Said({"plan": plan}, {})
+        )
+        return opened[0]
+
+    yield make
+    opened[0].store.close()
+
+
+@PLANS
+def test_a_variant_opens_before_the_flow_that_it_extends(salon, plan, flow):
+    desk = salon(GREETED, plan)
+    desk.advance(0)
+    desk.advance(1)
+    assert [row.flow for row in desk.all(t.case)] == [flow]
+
+
+@PLANS
+def test_a_word_opens_the_variant_whose_rule_holds_else_what_it_extends(salon, plan, flow):
+    desk = salon(ASKED, plan)
+    for number, named in enumerate((None, "greeting"), start=1):
+        assert [one["case"] for one in say(desk, "greet", flow=named)["opened"]] == [f"{flow}/C-1/{number}"]
+
+
+def test_who_may_say_a_word_is_asked_of_the_variant_that_it_opens(salon):
+    desk = salon(ASKED, "plus")
+    with pytest.raises(RefusedError, match="eva may not say 'greet': only host"):
+        trigger(desk.store, desk.definition, desk.act("eva"), Word("greet", "C-1"))
+    set_customer(desk.store, desk.definition, desk.act(), customer="C-1", said=Said({"plan": "max"}, {}))
+    trigger(desk.store, desk.definition, desk.act("eva"), Word("greet", "C-1"))
+    assert [row.flow for row in desk.all(t.case)] == ["greeting_plus_max"]
+
+
+def test_a_word_with_a_guard_opens_nothing_that_nobody_asked_for(desk):
+    set_customer(desk.store, desk.definition, desk.act(), customer="C-1", said=Said({"plan": "leave"}, {}))
+    desk.advance(0)
+    assert desk.all(t.case) == []
+    assert [one["case"] for one in desk.say("rescue", act=desk.act(days=1))["opened"]] == ["rescue/C-1/1"]

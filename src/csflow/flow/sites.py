@@ -311,4 +311,4 @@ def _choice(word: str, kind: Type) -> str:
     return word
 
 
-__all__ = ["Found", "Path", "Site", "Tree", "constant", "expression_text", "listed", "section"]
+__all__ = ["Found", "Path", "Site", "Tree", "ancestors", "constant", "expression_text", "listed", "section"]

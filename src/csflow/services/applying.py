@@ -14,6 +14,7 @@ from csflow.errors import RefusedError
 from csflow.services import deadlines, moving, triggers
 from csflow.services.asking import Hit
 from csflow.services.parties import OF_CUSTOMERS
+from csflow.services.views import opening_order
 from csflow.services.waiting import said_of
 from csflow.services.work import CaseRow, Due, Work, these
 from csflow.store import tables as t
@@ -179,7 +180,10 @@ class Application:
         work = self.work
         wanted: list[dict[str, Any]] = []
         gone = []
-        for hit in sorted(hits, key=lambda h: (h.rule[0].name, h.row.subject, h.rule[1].place, str(h.row.one_per))):
+        order = opening_order(work.view.definition)
+        for hit in sorted(
+            hits, key=lambda h: (order[h.rule[0].name], h.row.subject, h.rule[1].place, str(h.row.one_per))
+        ):
             flow, opening = hit.rule
             if hit.kind == "rearm":
                 mark = {"own_flow": flow.name, "own_place": opening.place}

@@ -427,8 +427,8 @@ class Asker:
     # openings
 
     def _opening(self, flow: Flow, opening: Opening) -> None:
-        if opening.when is None and opening.every is None:
-            return
+        if opening.every is None and (opening.when is None or opening.trigger is not None):
+            return  # a word opens it, and only where its guard holds
         timed = opening.every is not None or flow.again is not None or (opening.when is not None and opening.when.timed)
         timed = timed or (flow.one_per_key is not None and flow.one_per_key.timed)
         place, rule = (flow.name, opening.place), (flow, opening)

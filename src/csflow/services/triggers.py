@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from csflow.errors import RefusedError
 from csflow.flow.definition import Flow, Milestone, Opening, Transition
 from csflow.flow.machine import MIRRORED
 from csflow.services import effects, moving
+from csflow.services.views import opening_order
 from csflow.services.work import CaseRow, Work, these
 from csflow.store import tables as t
 from csflow.store.insertion import among
@@ -42,13 +43,17 @@ class Said:
 
 @dataclass(slots=True)
 class Hearing:
-    """Who hears a word: a case with the transitions or milestone of its stage, or a flow that opens."""
+    """Who hears a word: a case with the transitions or milestone of its stage, or a flow that opens.
+
+    ``others``: what the flow is a variant of, to open where its own rule does not hold.
+    """
 
     flow: Flow
     row: CaseRow | None = None
     transitions: tuple[Transition, ...] = ()
     milestone: Milestone | None = None
     opening: Opening | None = None
+    others: tuple[Hearing, ...] = ()
 
 
 def hear(work: Work, words: list[Said]) -> list[tuple[Said, str]]:
@@ -63,10 +68,10 @@ def hear(work: Work, words: list[Said]) -> list[tuple[Said, str]]:
     for said in words:
         try:
             hearing = _hearer(work, said, cases.get(id(said), []))
-            _allowed(work, said, hearing)
             if hearing.opening is not None or (hearing.row is None and said.stage is not None):
-                openings.append((said, hearing))
+                openings.append((said, hearing))  # whether it is allowed is asked of the variant that opens
             else:
+                _allowed(work, said, hearing)
                 moves.append((said, hearing))
         except RefusedError as error:
             refused.append((said, str(error)))
@@ -135,6 +140,8 @@ def _hearer(work: Work, said: Said, rows: list[CaseRow]) -> Hearing:
         return found[0]
     if not found:
         raise RefusedError(_deaf(work, said, rows))
+    if found is openings and len({h.flow.base for h in found}) == 1:
+        return replace(found[0], others=tuple(found[1:]))
     names = ", ".join(sorted(work.name(h.row) if h.row is not None else f"--flow {h.flow.name}" for h in found))
     raise RefusedError(f"'{said.name}' has several hearers, say which: {names}")
 
@@ -177,8 +184,11 @@ def _listens(work: Work, said: Said, row: CaseRow) -> Hearing | None:
 
 
 def _openings(work: Work, said: Said) -> list[Hearing]:
+    """The flows that the word opens, a variant before what it extends."""
     found = []
-    for flow in work.view.definition.flows.values():
+    definition = work.view.definition
+    for name in opening_order(definition):
+        flow = definition.flows[name]
         if said.kind == "case" or (said.flow is not None and said.flow not in (flow.name, flow.base)):
             continue
         fits = flow.subject == said.kind or (flow.subject == "contract" and said.kind == "customer")
@@ -236,10 +246,18 @@ def _wanted(
         else said.subject
         for said, hearing in openings
     }  # fmt: skip
-    holds = _opening_guards(work, openings, subjects)
+    every = [(said, one) for said, hearing in openings for one in (hearing, *hearing.others)]
+    holds = _opening_guards(work, every, subjects)
     wanted: list[tuple[Said, dict[str, Any]]] = []
-    for said, hearing in openings:
-        flow, opening, subject = hearing.flow, hearing.opening, subjects[id(said)]
+    for said, first in openings:
+        subject = subjects[id(said)]
+        hearing = _fitting(first, subject, holds)
+        flow, opening = hearing.flow, hearing.opening
+        try:
+            _allowed(work, said, hearing)
+        except RefusedError as error:
+            refused.append((said, str(error)))
+            continue
         if subject is None:
             refused.append((said, f"{flow.name} is about a contract, and there is none"))
         elif opening is not None and opening.when is not None and subject not in holds[flow.name, opening.place]:
@@ -248,6 +266,14 @@ def _wanted(
             wanted.append((said, _want(said, flow, opening, subject)))
     effects.key_all(work, [want for _, want in wanted])
     return wanted
+
+
+def _fitting(hearing: Hearing, subject: int | None, holds: dict[tuple[str, str], set[int]]) -> Hearing:
+    """Of a flow and what it is a variant of the first whose rule holds for the subject; the last where none does."""
+    for one in (hearing, *hearing.others):
+        if one.opening is None or one.opening.when is None or subject in holds[one.flow.name, one.opening.place]:
+            return one
+    return (hearing, *hearing.others)[-1]
 
 
 def _want(said: Said, flow: Flow, opening: Opening | None, subject: int) -> dict[str, Any]:

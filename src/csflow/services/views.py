@@ -14,6 +14,7 @@ from csflow.flow.definition import Definition, Flow, Metric
 from csflow.flow.expressions import Expression
 from csflow.flow.moments import FED, Moment
 from csflow.flow.records import record
+from csflow.flow.sites import ancestors
 from csflow.flow.types import WORDS, Type
 from csflow.services.parties import OF_CUSTOMERS
 from csflow.store import tables as t
@@ -72,6 +73,14 @@ def variants(flows: Iterable[Flow]) -> dict[str, tuple[str, ...]]:
     """Flow → itself and every flow that extends it: rules that speak of the base speak of all of them."""
     listed = list(flows)
     return {flow.name: tuple(f.name for f in listed if flow.name in (f.name, f.base)) for flow in listed}
+
+
+@lru_cache(maxsize=8)
+def opening_order(definition: Definition) -> dict[str, int]:
+    """The place of each flow when cases open: a variant before what it extends, or that would always open first."""
+    flows = definition.flows.values()
+    order = sorted((flow.base, -len(ancestors(definition.tree, flow.name)), flow.name) for flow in flows)
+    return {name: place for place, (_, _, name) in enumerate(order)}
 
 
 def see(connection: Connection, definition: Definition, now: Instant, before: View | None = None) -> View:
