@@ -5,10 +5,12 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
+from click.testing import CliRunner
 from shop import FILES, Shop, at
 from sqlalchemy import insert, select, update
 
 from csflow.builtin.sections import missed_deadlines
+from csflow.cli import main
 from csflow.errors import StoreError, UsageError
 from csflow.hookspecs import Section
 from csflow.services.demo import standing
@@ -390,6 +392,30 @@ def test_a_page_replaces_a_page_and_nothing_else(busy, tmp_path):
 def test_without_a_language_it_is_the_projects_first(busy, tmp_path):
     assert write_page(tmp_path / "page.html", busy.store, busy.definition, at("2026-02-05")) == []
     assert '<html lang="en">' in (tmp_path / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("languages", "asked", "there"),
+    [
+        ("[de]", [], ("Pflege", "Where customers stand", 'lang="en"')),
+        ("[de, zh]", [], ("关怀", "客户全景", 'lang="zh"')),
+        ("[de, zh]", ["--lang", "de"], ("Pflege", "Where customers stand", 'lang="en"')),
+        ("[de]", ["--lang", "zh"], ("关怀", "客户全景", 'lang="zh"')),
+    ],
+)
+def test_labels_are_in_a_language_that_csflow_does_not_speak(database, tmp_path, languages, asked, there):
+    care = FILES["care.yaml"].replace("{en: Care, zh: 关怀}", "{en: Care, zh: 关怀, de: Pflege}")
+    files = FILES | {"care.yaml": care, "csflow.yaml": FILES["csflow.yaml"].replace("[en, zh]", languages)}
+    folder = tmp_path / "shop"
+    shop = Shop(database, folder, files)
+    shop.customer("C-1")
+    shop.run("2026-01-05")
+    shop.close()
+    command = ["--project", str(folder), "--database", database, "page", str(tmp_path / "page.html"), *asked]
+    outcome = CliRunner().invoke(main, command)
+    assert outcome.exit_code == 0, outcome.output
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert all(word in text for word in there)
 
 
 def test_before_the_first_pass_the_page_says_so(shop):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from csflow.cli.options import as_of_option, instant_of
+from csflow.cli.reading import known_language
 from csflow.services.page_words import LANGUAGES
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ FILE = "csflow.html"
 @click.option(
     "--lang",
     "language",
-    type=click.Choice(LANGUAGES),
-    help="The page's language.  [default: the project's first that csflow speaks]",
+    metavar="LANGUAGE",
+    help="The page's language: en, zh, or one of the project's, for labels in it between English words.  "
+    "[default: the project's first that csflow speaks, else its first]",
 )
 @as_of_option
 @click.pass_obj
@@ -33,6 +35,7 @@ def page(here: Here, file: Path, language: str | None, as_of: str | None) -> int
     customers behind it. Plugins add sections; one that fails is named on the page, and the exit code is 1.
     """
     app = here.open()
+    known_language(language, tuple(dict.fromkeys([*LANGUAGES, *app.definition.languages])))
     failed = app.page(file, instant_of(as_of, app.zone), language=language)
     click.echo(f"{file} written")
     for line in failed:

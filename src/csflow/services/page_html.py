@@ -58,7 +58,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def html_of(page: Page, language: str) -> str:
-    """The page in a language: its own words in English or Chinese, labels as the project has them."""
+    """The page in a language: its own words in English or Chinese (else English), labels as the project has them."""
     return _Writer(page, language).html()
 
 
@@ -76,13 +76,14 @@ def write_page(
 
     UsageError where the file's folder is not there or the file is something else than a page, StoreError where the
     file cannot be written.
-    Without ``language`` the project's first one that the page's own words are there in.
+    Without ``language`` the project's first one that the page's own words are there in, else its first.
     """
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}: make it first, or name another file")
     if not _may_be_replaced(file):
         raise UsageError(f"{file} is there, and is no page: name another file")
-    spoken = language or next((one for one in definition.languages if one in LANGUAGES), LANGUAGES[0])
+    both = (one for one in definition.languages if one in LANGUAGES)
+    spoken = language or next(both, next(iter(definition.languages), LANGUAGES[0]))
     page = page_of(store, definition, now, language=spoken, sections=sections, note=note)
     try:
         file.write_text(html_of(page, spoken), "utf-8")
@@ -115,13 +116,14 @@ class _Writer:
         """The whole file."""
         page, say = self.page, self.words
         title = f"{say['title']} – {page.project}"
+        spoken = self.language if self.language in LANGUAGES else LANGUAGES[0]
         parts = [(name, part) for name, part in self._parts() if part]
         links = "".join(f'<li><a href="#{name}">{escape(self._heading(name))}</a></li>' for name, _ in parts)
         body = "".join(f'<section id="{name}">{part}</section>' for name, part in parts)
         passed = f"{escape(say['passed'])} {escape(page.last_pass)}" if page.last_pass else escape(say["never"])
         note = f'<p class="note">{escape(page.note)}</p>' if page.note else ""
         return (
-            f'{DOCTYPE.decode()}\n<html lang="{escape(self.language)}"><head><meta charset="utf-8">'
+            f'{DOCTYPE.decode()}\n<html lang="{spoken}"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
