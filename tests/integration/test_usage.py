@@ -91,3 +91,13 @@ def test_a_misspelt_setting_of_a_usage_metric_is_told(uses, options, told):
     else:
         with pytest.raises(ValueError, match=told):
             check(options)
+
+
+def test_without_a_calendar_of_its_own_a_share_of_time_is_of_the_projects(csflow_project, database):
+    files = FILES | {"csflow.yaml": "csflow: 1\nname: p\ncurrency: EUR\nzone: Europe/Berlin\ncalendar: office\n"}
+    project = csflow_project(files, database=database, today="2026-03-31")
+    for kind, text in FACTS.items():
+        assert project.bring(kind, text).rejected == 0
+    project.measure()
+    assert project.values("usage.never") == project.values("usage.time")
+    assert project.values("usage.never")["C-1"] == pytest.approx(2 / 176)

@@ -321,6 +321,23 @@ def test_bands_of_money_begin_at_amounts(load_project: Load) -> None:
     assert load_project(bands).definition.metrics["m.a"].type.choices == ("small", "large")
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["vars: {big: 50000 CHF}", "metrics: {m.a: {of: contract.amount, bands: {small: 0, large: 50000 CHF}}}"],
+)
+def test_an_amount_in_another_currency_than_the_projects_is_not_taken_for_one_in_it(told: Told, written: str) -> None:
+    assert [line.partition(": ")[2] for line in told(written)] == ["'50000 CHF' is not in the project's currency EUR"]
+
+
+def test_a_calendar_that_nothing_defines_is_told_where_a_metric_of_csflow_names_it(load_project: Load) -> None:
+    metric = "metrics: {m.a: {uses: csflow/session_share, type: share, with: {window: 3 days, calendar: ofice}}}"
+    office = "calendars: {office: {hours: {mon: ['09:00-17:00']}}}"
+    around = {"provided": frozenset({"csflow/session_share"})}
+    with pytest.raises(DefinitionError, match="no calendar 'ofice': did you mean 'office'"):
+        load_project({"m.yaml": metric, "c.yaml": office}, **around)
+    load_project({"m.yaml": metric.replace("ofice", "office"), "c.yaml": office}, **around)
+
+
 def test_weights_take_numbers_and_words_with_points(load_project: Load) -> None:
     metric = load_project(
         "metrics:\n"

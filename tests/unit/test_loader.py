@@ -20,6 +20,7 @@ from csflow.errors import DefinitionError
 from csflow.flow.loader import Surroundings, load, load_cached
 from csflow.flow.reading import plain, read_file
 from csflow.store.catalogue import CATALOGUE
+from csflow.values import Zone
 
 Load = Callable[..., Any]
 Told = Callable[..., list[str]]
@@ -261,7 +262,85 @@ def test_the_standard_pack_is_the_same_in_a_project_of_one_language(tmp_path: Pa
     assert asdict(one) | written == asdict(both) | {"tree": both.tree}
 
 
+# What a project does to what it extends ----------------------------------------------------------------------
+
+BASE = {
+    "csflow": PROJECT.format("base") + "languages: [en, zh]\n",
+    "flow": "flow: f\nstages: {a: {label: {en: A, zh: 甲}, transitions: {b: usage.seen, c: {trigger: go}}}, b: good, c: good}\n",
+    "more": "metrics: {usage.seen: {value: contract.id is known, label: {en: Seen, zh: 见}}}\n",
+    "tests": "tests:\n  one: {given: {f.stage: b}, steps: [{at: 2026-01-01, expect: {f.stage: c}}]}\n",
+}
+TOP = "csflow: 1\nname: t\nextends: [../base]\n"
+
+
+def told_of(folder: Path) -> list[str]:
+    """All problems, errors and warnings, each with the last two parts of its file's path."""
+    try:
+        found = load(folder, AROUND).problems
+    except DefinitionError as error:
+        found = error.problems
+    return [f"{'/'.join(Path(p.file).parts[-2:])}:{p.line}{' warning' * p.warning}: {p.message}" for p in found]
+
+
+def test_labels_that_what_is_extended_lacks_are_one_warning_at_the_languages(tmp_path: Path) -> None:
+    base = make(tmp_path / "base", **BASE)
+    top = make(tmp_path / "top", csflow=f"{TOP}languages: [de, fr]\nroles: {{csm: {{label: {{de: B}}}}}}\n")
+    both = "what this extends has 2 labels without de, fr: people read another language there; the first: "
+    assert told_of(top) == [
+        f"top/csflow.yaml:4 warning: {both}{base}/flow.yaml:2:21",
+        "top/csflow.yaml:5 warning: no label in fr",
+    ]
+    own = "metrics: {usage.seen: {label: {de: Da, fr: Vu}}}\n"
+    flow = "flow: f\nextends: f\nstages: {a: {label: {de: D, fr: F}}}\n"
+    assert told_of(make(top, csflow=f"{TOP}languages: [de, fr]\n", own=own, flow=flow)) == []
+
+
+def test_a_rule_that_misses_what_an_overlay_removed_says_where(tmp_path: Path) -> None:
+    make(tmp_path / "base", **BASE)
+    top = make(tmp_path / "top", csflow=TOP, own="metrics:\n  usage.seen: null\n")
+    assert told_of(top) == [
+        f"base/flow.yaml:2: unknown fact 'usage.seen' ({top}/own.yaml:2 removes it)",
+    ]
+
+
+def test_a_test_that_a_project_has_from_what_it_extends_may_cease_to_fit(tmp_path: Path) -> None:
+    base = make(tmp_path / "base", **BASE)
+    flow = "flow: f\nextends: f\nstages:\n  a: {transitions: {b: null, c: null, d: {trigger: go}}}\n  b: null\n  c: null\n  d: good\n"
+    top = make(tmp_path / "top", csflow=TOP, flow=flow)
+    unfit = "test 'one' of what this extends does not fit any more, null removes it: 'f.stage' is never 'b'"
+    assert told_of(top) == [f"base/tests.yaml:2 warning: {unfit} ({top}/flow.yaml:5 removes it)"]
+    assert load_cached(top, AROUND).hash == load_cached(top, AROUND).hash == load(top, AROUND).definition.hash
+    assert told_of(make(top, csflow=TOP, tests="tests: {one: null}\n")) == []
+    (top / "tests.yaml").unlink()
+    shutil.copy(base / "tests.yaml", top / "own.yaml")
+    assert len(problems_of(top)) == 2, "its own tests must fit"
+
+
+def test_a_flow_that_two_extended_projects_have_is_told_at_the_extends(tmp_path: Path) -> None:
+    one, two = make(tmp_path / "one", **BASE), make(tmp_path / "two", flow=FLOW)
+    top = make(tmp_path / "top", csflow="csflow: 1\nname: t\nextends: [../one, ../two]\n")
+    both = f"both {one}/flow.yaml:1 and {two}/flow.yaml:1 have a flow 'f': extend one of them only"
+    assert f"top/csflow.yaml:3: {both}" in told_of(top)
+
+
+def test_a_language_that_no_label_could_be_written_in_is_told(tmp_path: Path) -> None:
+    folder = make(tmp_path, csflow=PROJECT.format("p") + "languages: [EN, pt-BR, zh_CN, fil]\n")
+    assert problems_of(folder) == [
+        f"csflow.yaml:5:{column}: '{word}' is not a language: write it as en, zh or pt-BR"
+        for column, word in ((13, "EN"), (24, "zh_CN"))
+    ]
+
+
 # The shipped packs -------------------------------------------------------------------------------------------
+
+
+def test_the_standard_packs_office_keeps_the_hours_of_the_projects_zone(tmp_path: Path) -> None:
+    around = Surroundings(CATALOGUE, shipped_packs())
+    for zone in ("America/New_York", "Asia/Shanghai"):
+        folder = make(tmp_path / zone, csflow=f"csflow: 1\nname: t\nextends: [standard]\nzone: {zone}\n")
+        definition = load(folder, around).definition
+        assert definition.calendars["office"].zone == Zone(zone)
+        assert definition.metrics["usage.time_depth"].options == {"window": "30 days"}, "the project's calendar"
 
 
 @pytest.mark.parametrize("name", ["standard", "clinic", "minimal"])

@@ -83,8 +83,12 @@ def session_hours(window: Window) -> Select[Any]:
 
 
 def session_share(window: Window) -> Select[Any]:
-    """Time in the product ÷ working time of the ``calendar`` in the same window. 0…; unknown without the calendar."""
-    calendar = window.calendars.get(str(window.options.get("calendar", "")))
+    """Time in the product ÷ working time of the ``calendar`` (else of the project's) in the same window.
+
+    0…; unknown without a calendar.
+    """
+    named = window.options.get("calendar")
+    calendar = window.moment.calendar if named is None else window.calendars.get(str(named))
     zone = window.moment.zone
     open_us = 0
     if calendar is not None:

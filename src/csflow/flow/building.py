@@ -21,7 +21,7 @@ from csflow.flow.checks import CURRENCY, check_project
 from csflow.flow.definition import Definition, Field
 from csflow.flow.expressions import Expression, compile_expression
 from csflow.flow.names import CASE_COLUMNS, FlowNames, Names
-from csflow.flow.sites import Checks, Found, Path, Site, TooManyError, Tree, ancestors, listed, section
+from csflow.flow.sites import Checks, Found, Path, Site, TooManyError, Tree, ancestors, listed, own_amount, section
 from csflow.flow.types import (
     BOOLEAN,
     DATE,
@@ -36,10 +36,10 @@ from csflow.flow.types import (
     Type,
     no_functions,
 )
-from csflow.values import Zone, day, parse_length, parse_money, parse_share
+from csflow.values import Zone, day, parse_length, parse_share
 
 # What a project says about where it lives and how it is tested does not change what it means.
-_NOT_MEANING = frozenset({"database", "extends", "tests"})
+_NOT_MEANING = frozenset({"database", "extends", "inherited", "tests"})
 _MONEY = re.compile(r"-?[0-9]+(\.[0-9]+)? [A-Z]{3}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SHARE = re.compile(r"[0-9]+(\.[0-9]+)?%")
@@ -179,8 +179,8 @@ def _var(site: Site, name: str, value: Any) -> tuple[Type, Any]:
     if _SHARE.fullmatch(value):
         return SHARE, site.parsed(path, parse_share, value)
     if _MONEY.fullmatch(value):
-        money = site.parsed(path, lambda text: parse_money(text, site.names.currency), value)
-        return MONEY, float(money.minor) if money else None
+        minor = site.parsed(path, lambda text: own_amount(text, site.names.currency), value)
+        return MONEY, None if minor is None else float(minor)
     if _DAY.fullmatch(value):
         return DATE, site.parsed(path, day, value)
     if _LENGTH.fullmatch(value):

@@ -10,9 +10,9 @@ from csflow.errors import ExpressionError
 from csflow.flow.checking import ANY
 from csflow.flow.definition import Metric
 from csflow.flow.expressions import Expression, bands, choose, weights
-from csflow.flow.sites import Found, Path, Site, Tree, section
+from csflow.flow.sites import Found, Path, Site, Tree, own_amount, section
 from csflow.flow.types import NUMBER, NUMBERS, Type
-from csflow.values import Length, parse_length, parse_money, parse_share
+from csflow.values import Length, parse_length, parse_share
 
 Band = tuple[str, float, bool]
 MAX_TRAIL = 30
@@ -75,6 +75,7 @@ class MetricBuilder:
         given = self.site.given(path, content, subject) if content.get("uses") is not None else ()
         if content.get("uses") is not None:
             self.site.window(path, content, subject)
+            self.site.calendar(path, content)
         facts = expression.all_facts if expression else given
         return Metric(
             name=name,
@@ -173,7 +174,7 @@ class MetricBuilder:
 
     def _begin(self, begin: Any, of: Type) -> float:
         if of.name == "money":
-            return float(parse_money(str(begin), self.site.names.currency).minor)
+            return float(own_amount(str(begin), self.site.names.currency))
         if of.name == "share":
             return parse_share(str(begin))
         text = str(begin)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from csflow.flow.building_effects import SUBJECT_KINDS, check_trigger
 from csflow.flow.calendars import WEEKDAYS, weekdays
 from csflow.flow.checks_reading import check_reading
-from csflow.flow.names import RETENTION, nearest
+from csflow.flow.names import LANGUAGE, RETENTION, nearest
 from csflow.flow.sites import Path, Site, Tree, listed, section
 from csflow.flow.types import WORDS, Type
 from csflow.values import day, parse_length, parse_money, parse_share
@@ -42,11 +42,28 @@ def check_project(site: Site, definition: Definition) -> None:
             _check_section(site, ("reports", name, "sections", place), content, definition)
     for name, content in section(site.tree, "imports"):
         _check_import(site, ("imports", name), content)
+    inherited = listed(site.tree.get("inherited"))
     for name, content in section(site.tree, "tests"):
+        before = len(site.found)
         _Scenario(site, ("tests", name)).check(content)
+        if name in inherited:
+            _soften(site, name, before)
+
+
+def _soften(site: Site, name: str, before: int) -> None:
+    """One warning of all that is wrong with a test from what is extended: the project changed what it speaks of."""
+    found = [one for one in site.found[before:] if not one.warning]
+    del site.found[before:]
+    site.errors -= len(found)
+    for one in found[:1]:
+        message = f"test '{name}' of what this extends does not fit any more, null removes it: {one.message}"
+        site.wrong(one.path, message, offset=one.offset, on_key=one.on_key, warning=True)
 
 
 def _check_settings(site: Site) -> None:
+    for place, language in enumerate(listed(site.tree.get("languages"))):
+        if not LANGUAGE.match(language):
+            site.wrong(("languages", place), f"'{language}' is not a language: write it as en, zh or pt-BR")
     _check_quiet(site, site.tree.get("quiet") or {})
     for place, text in enumerate(listed((site.tree.get("plan") or {}).get("fail_if"))):
         if not _LIMIT.fullmatch(text):

@@ -506,7 +506,11 @@ class ProjectForm(Sections):
 
 
 class MergedForm(ProjectForm):
-    """A whole project after its layers were merged. ``spoken``: the ``languages:`` of all layers."""
+    """A whole project after its layers were merged.
+
+    ``spoken``: the ``languages:`` of all layers; ``inherited``: the tests that the project has from what it extends.
+    """
 
     flows: dict[str, FlowForm] | None = None
     spoken: list[str] | None = None
+    inherited: list[str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from csflow.errors import DefinitionError, Problem
 from csflow.flow.files import PROJECT_FILE, project_files, shown
 from csflow.flow.forms import FlowForm, MergedForm, ProjectForm, Sections
 from csflow.flow.names import nearest
-from csflow.flow.overlay import merge, merge_flows, replaced, resolve_variants, settle, without_nulls
+from csflow.flow.overlay import merge, merge_flows, removals, replaced, resolve_variants, settle, without_nulls
 from csflow.flow.reading import BOOLEAN_KEY, READERS, Item, plain, read_file
 from csflow.flow.shape import expand, keys_of
 from csflow.flow.shape import problems as shape_problems
 from csflow.flow.sites import Found
+from csflow.values import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +41,10 @@ class Layer:
 
 @dataclass(slots=True)
 class Project:
-    """All layers merged. ``broken`` are the names taken out because their form was wrong."""
+    """All layers merged. ``broken`` are the names taken out because their form was wrong.
+
+    ``own``: the files of the project itself; ``removed``: where ``null`` took a name away from what it extends.
+    """
 
     root: Item
     problems: list[Problem]
@@ -48,17 +52,48 @@ class Project:
     tree: dict[str, Any] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     misshapen: set[tuple[str | int, ...]] = field(default_factory=set)  # ("flows", name) with a mistake of form
+    own: frozenset[str] = frozenset()
+    removed: dict[str, tuple[str, int, int]] = field(default_factory=dict)
 
     def located(self, found: Iterable[Found]) -> list[Problem]:
-        """The problems of building with their places; those that only follow from a broken form are left out."""
-        made = []
+        """The problems of building with their places; those that only follow from a broken form are left out.
+
+        Labels that what is extended lacks are one warning: nobody can write into those files.
+        """
+        made: list[Problem] = []
+        lacking: list[Problem] = []
+        languages: dict[str, None] = {}
         for one in found:
             words = {word for quoted in re.findall(r"'([^']*)'", one.message) for word in (quoted, *quoted.split("."))}
             if one.follows and one.path[:2] in self.misshapen:
                 continue
-            if one.warning or not words & self.broken:
-                made.append(located(self.root, one))
-        return made
+            if not one.warning and words & self.broken:
+                continue
+            problem = located(self.root, one)
+            if one.lacks and problem.file not in self.own:
+                lacking.append(problem)
+                languages |= dict.fromkeys(one.lacks)
+            else:
+                made.append(self._blaming(problem))
+        return [*made, *self._unlabelled(lacking, languages)]
+
+    def _blaming(self, problem: Problem) -> Problem:
+        """The problem, and which line of an overlay removed the name that it misses."""
+        missed = re.findall(r"'([^']*)'", problem.message.partition(": did you mean")[0])
+        for word in [part for name in missed for part in (name, name.rpartition(".")[2])]:
+            if word in self.removed:
+                file, line, _ = self.removed[word]
+                return replace(problem, message=f"{problem.message} ({file}:{line} removes it)")
+        return problem
+
+    def _unlabelled(self, lacking: list[Problem], languages: Iterable[str]) -> list[Problem]:
+        if not lacking:
+            return []
+        first = min(lacking)
+        found = f"what this extends has {counted(len(lacking), 'label')} without {', '.join(languages)}"
+        message = f"{found}: people read another language there; the first: {first.file}:{first.line}:{first.column}"
+        file, line, column = self.root.value["languages"].place()
+        return [Problem(file, line, column, message, warning=True)]
 
 
 def read_project(folder: Path, packs: Mapping[str, Path], *, limits: tuple[int, int]) -> Project:
@@ -67,8 +102,10 @@ def read_project(folder: Path, packs: Mapping[str, Path], *, limits: tuple[int, 
     reader.read(folder, ())
     if reader.fatal or not reader.layers:
         raise DefinitionError(reader.problems)
-    root = _merged(reader)
-    project = Project(root, reader.problems, reader.files)
+    own = frozenset(map(shown, project_files(folder)))
+    removed: dict[str, tuple[str, int, int]] = {}
+    root = _merged(reader, own, removed)
+    project = Project(root, reader.problems, reader.files, own=own, removed=removed)
     _forget_keys(project)
     _check_form(project)
     return project
@@ -243,11 +280,12 @@ class _Reader:
         self.wrong(place, f"'{name}' ({what}) is defined twice: first in {file}:{line}")
 
 
-def _merged(reader: _Reader) -> Item:
+def _merged(reader: _Reader, own: frozenset[str], removed: dict[str, tuple[str, int, int]]) -> Item:
     top: Item | None = None
     flows: dict[str, Item] = {}
     for layer in reader.layers:
-        flows = merge_flows(flows, layer.flows, reader.problems.append)
+        beside = None if layer is reader.layers[-1] else reader.layers[-1].top.value.get("extends")
+        flows = merge_flows(flows, layer.flows, reader.problems.append, beside=beside)
         if top is None:
             top = layer.top
         else:
@@ -263,10 +301,16 @@ def _merged(reader: _Reader) -> Item:
     languages = dict.fromkeys(str(item.value) for items in spoken if isinstance(items, list) for item in items)
     made = [Item(language, top.file, top.line, top.column) for language in languages]
     keys["spoken"] = Item(made, top.file, top.line, top.column, merged=True)
+    tests = keys["tests"].value if "tests" in keys else None
+    inherited = [name for name, test in tests.items() if test.file not in own] if isinstance(tests, dict) else []
+    made = [Item(name, top.file, top.line, top.column) for name in inherited]
+    keys["inherited"] = Item(made, top.file, top.line, top.column, merged=True)
     if _entries(keys.values()) > MAX_ENTRIES:
         message = f"more than {MAX_ENTRIES:,} entries once everything is merged"
         raise DefinitionError([*reader.problems, Problem(top.file, top.line, top.column, message)])
-    root = without_nulls(Item(keys, top.file, top.line, top.column, merged=True), reader.problems.append)
+    whole = Item(keys, top.file, top.line, top.column, merged=True)
+    removed.update(removals(whole))
+    root = without_nulls(whole, reader.problems.append)
     settle(root, reader.problems.append)
     return expand(root, MergedForm, lists=True)
 

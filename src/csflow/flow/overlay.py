@@ -45,6 +45,19 @@ def without_nulls(item: Item, report: Report) -> Item:
     return Item(kept, item.file, item.line, item.column, item.key_line, item.key_column, merged=item.merged)
 
 
+def removals(item: Item) -> dict[str, tuple[str, int, int]]:
+    """The names that a ``null`` takes away, and where it stands: a stage's own removal before that of a way to it."""
+    found: dict[str, tuple[str, int, int]] = {}
+    waiting = [item]
+    for here in waiting:  # which grows: what lies less deep comes first
+        if isinstance(here.value, dict):
+            for key, child in here.value.items():
+                if child.value is None and child.removes:
+                    found.setdefault(key, child.key_place())
+            waiting.extend(here.value.values())
+    return found
+
+
 def _stands(item: Item, key: str | None, report: Report) -> bool:
     """Whether there is more than null; a forgotten value is no removal, and whoever forgot it should hear of it."""
     if item.value is None and not item.removes:
@@ -54,15 +67,25 @@ def _stands(item: Item, key: str | None, report: Report) -> bool:
     return item.value is not None
 
 
-def merge_flows(under: dict[str, Item], over: dict[str, Item], report: Report) -> dict[str, Item]:
-    """The flows of a project over those of what it extends; only a flow that says ``extends`` changes one."""
+def merge_flows(
+    under: dict[str, Item], over: dict[str, Item], report: Report, *, beside: Item | None = None
+) -> dict[str, Item]:
+    """The flows of a project over those of what it extends; only a flow that says ``extends`` changes one.
+
+    ``beside``: the ``extends:`` of the project that extends both, where ``over`` is not the project's own.
+    """
     merged = dict(under)
     for name, flow in over.items():
         extends = flow.value.get("extends")
         changes = extends is not None and extends.value == name
         if name in under and not changes:
             message = f"flow '{name}' exists in what this project extends: write 'extends: {name}' to change it"
-            report(problem_at(flow.value["flow"].place(), message))
+            place = flow.value["flow"].place()
+            if beside is not None:
+                file, line, _ = under[name].value["flow"].place()
+                message = f"both {file}:{line} and {place[0]}:{place[1]} have a flow '{name}': extend one of them only"
+                place = beside.place()
+            report(problem_at(place, message))
         elif name not in under and changes:
             message = f"flow '{name}' is not in what this project extends{nearest(name, under)}"
             report(problem_at(extends.place(), message))

@@ -32,7 +32,8 @@ OWN = "csflow/"  # what the names of everything that csflow itself computes begi
 class Found:
     """A problem at a path of the merged tree; ``offset`` counts characters of the scalar that stands there.
 
-    ``follows``: it may only follow from another mistake in the form of its flow, and is then not told.
+    ``follows``: it may only follow from another mistake in the form of its flow, and is then not told. ``lacks``: the
+    languages that a label is not there in.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Found:
     on_key: bool = False
     warning: bool = False
     follows: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 class TooManyError(Exception):
@@ -157,6 +159,12 @@ class Site:
             unit = length.unit.replace("_", " ")
             self.wrong(path, f"a window is counted in days, weeks, months or years, not in {unit}")
 
+    def calendar(self, path: Path, written: Tree) -> None:
+        """Note a ``with: {calendar: ...}`` of something of csflow's that names none: it would stay unknown."""
+        name = (written.get("with") or {}).get("calendar")
+        if name is not None and str(written["uses"]).startswith(OWN):
+            self.chosen((*path, "with", "calendar"), name, self.tree.get("calendars") or (), "calendar")
+
     def length(self, path: Path, text: Any) -> Length | None:
         """A length; None where none is written or it is wrong."""
         return None if text is None else self.parsed(path, parse_length, text)
@@ -226,9 +234,9 @@ class Site:
             return {}
         if not isinstance(label, dict):
             return {"": str(label)}
-        missing = [language for language in self.tree.get("languages") or () if language not in label]
+        missing = tuple(language for language in self.tree.get("languages") or () if language not in label)
         if missing:
-            self.wrong(path, f"no label in {', '.join(missing)}", warning=True)
+            self.found.append(Found(path, f"no label in {', '.join(missing)}", warning=True, lacks=missing))
         return {str(language): str(text) for language, text in label.items()}
 
 
@@ -283,7 +291,7 @@ def _readers(currency: str, kind: Type) -> dict[str, Callable[[str, Any], Any]]:
     return {
         "number": lambda _text, value: _number(value),
         "share": lambda text, _value: parse_share(text),
-        "money": lambda text, _value: _amount(text, currency),
+        "money": lambda text, _value: own_amount(text, currency),
         "date": lambda text, _value: day(text),
         "time": lambda text, _value: text,
         "length": lambda text, _value: parse_length(text),
@@ -298,7 +306,8 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _amount(text: str, currency: str) -> int:
+def own_amount(text: str, currency: str) -> int:
+    """Minor units of an amount in the project's currency; ValueError where it is in another one."""
     money = parse_money(text, currency)
     if money.currency != currency:
         raise ValueError(f"'{text}' is not in the project's currency {currency}")
@@ -311,4 +320,15 @@ def _choice(word: str, kind: Type) -> str:
     return word
 
 
-__all__ = ["Found", "Path", "Site", "Tree", "ancestors", "constant", "expression_text", "listed", "section"]
+__all__ = [
+    "Found",
+    "Path",
+    "Site",
+    "Tree",
+    "ancestors",
+    "constant",
+    "expression_text",
+    "listed",
+    "own_amount",
+    "section",
+]

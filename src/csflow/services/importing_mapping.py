@@ -317,7 +317,8 @@ def _left_over(
         return [(columns[0], f"one column only, '{columns[0]}': if its cells are parted by {json.dumps(sign)}, {way}")]
     own = f"; a file of {plural(mapping.kind.name)} has {', '.join(known)}" if mapping.columns is None else ""
     way = f"give it a place under columns, or list it under ignore{own}"
-    return [(column, f"nothing reads column '{column}'{_near(column, known)}: {way}") for column in left]
+    near = {column: "" if column in known else _near(column, known) for column in left}
+    return [(column, f"nothing reads column '{column}'{near[column]}: {way}") for column in left]
 
 
 def _either(group: tuple[str, ...]) -> str:
