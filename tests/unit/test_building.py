@@ -338,6 +338,11 @@ def test_a_calendar_that_nothing_defines_is_told_where_a_metric_of_csflow_names_
     load_project({"m.yaml": metric.replace("ofice", "office"), "c.yaml": office}, **around)
 
 
+def test_a_group_of_weights_that_lost_its_parts_is_told_as_one(told: Told) -> None:
+    score = "metrics: {m.a: {weights: {use: {weight: 1, parts: {}}}}}"
+    assert told(score)[0].endswith("'use' needs a weight that is not negative, and a group its parts")
+
+
 def test_weights_take_numbers_and_words_with_points(load_project: Load) -> None:
     metric = load_project(
         "metrics:\n"

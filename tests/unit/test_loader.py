@@ -301,6 +301,11 @@ def test_a_rule_that_misses_what_an_overlay_removed_says_where(tmp_path: Path) -
     assert told_of(top) == [
         f"base/flow.yaml:2: unknown fact 'usage.seen' ({top}/own.yaml:2 removes it)",
     ]
+    make(tmp_path / "base", **BASE, visits="activities: {visit: Visit}\nmetrics: {v.x: activity.last_visit is known}\n")
+    top = make(tmp_path / "top", csflow=TOP, own="activities: {visit: null}\n")
+    assert told_of(top) == [
+        f"base/visits.yaml:2: unknown fact 'activity.last_visit' ({top}/own.yaml:1 removes it)",
+    ]
 
 
 def test_a_test_that_a_project_has_from_what_it_extends_may_cease_to_fit(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ class MetricBuilder:
         whole = True
         for name, group in content["weights"].items():
             at = (*path, "weights", name)
-            if not group.get("parts"):
+            if group.get("parts") is None:
                 members = {name: 1.0} if group.get("weight") is not None else {}
                 inside: Path = (*path, "weights")
             else:

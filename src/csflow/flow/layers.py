@@ -80,7 +80,8 @@ class Project:
     def _blaming(self, problem: Problem) -> Problem:
         """The problem, and which line of an overlay removed the name that it misses."""
         missed = re.findall(r"'([^']*)'", problem.message.partition(": did you mean")[0])
-        for word in [part for name in missed for part in (name, name.rpartition(".")[2])]:
+        lasts = [(name, name.rpartition(".")[2]) for name in missed]
+        for word in [part for name, last in lasts for part in (name, last, last.removeprefix("last_"))]:
             if word in self.removed:
                 file, line, _ = self.removed[word]
                 return replace(problem, message=f"{problem.message} ({file}:{line} removes it)")
