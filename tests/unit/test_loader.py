@@ -308,6 +308,12 @@ def test_a_rule_that_misses_what_an_overlay_removed_says_where(tmp_path: Path) -
     ]
 
 
+def test_of_a_section_with_a_wrong_form_only_the_mistake_is_told(tmp_path: Path) -> None:
+    make(tmp_path / "base", **BASE)
+    top = make(tmp_path / "top", csflow=TOP, own="metrics: [usage.seen]\n", flow="flow: g\nstages: {a: {x: 1}}\n")
+    assert told_of(top) == ["top/flow.yaml:2: unknown key 'x'", "top/own.yaml:1: expected a mapping, found a list"]
+
+
 def test_a_test_that_a_project_has_from_what_it_extends_may_cease_to_fit(tmp_path: Path) -> None:
     base = make(tmp_path / "base", **BASE)
     flow = "flow: f\nextends: f\nstages:\n  a: {transitions: {b: null, c: null, d: {trigger: go}}}\n  b: null\n  c: null\n  d: good\n"

@@ -43,7 +43,8 @@ class Layer:
 class Project:
     """All layers merged. ``broken`` are the names taken out because their form was wrong.
 
-    ``own``: the files of the project itself; ``removed``: where ``null`` took a name away from what it extends.
+    ``own``: the files of the project itself; ``removed``: where ``null`` took a name away from what it extends;
+    ``bare``: a whole section had the wrong form, so that what is extended misses everything in it.
     """
 
     root: Item
@@ -54,6 +55,7 @@ class Project:
     misshapen: set[tuple[str | int, ...]] = field(default_factory=set)  # ("flows", name) with a mistake of form
     own: frozenset[str] = frozenset()
     removed: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    bare: bool = False
 
     def located(self, found: Iterable[Found]) -> list[Problem]:
         """The problems of building with their places; those that only follow from a broken form are left out.
@@ -70,6 +72,8 @@ class Project:
             if not one.warning and words & self.broken:
                 continue
             problem = located(self.root, one)
+            if self.bare and problem.file not in self.own:
+                continue
             if one.lacks and problem.file not in self.own:
                 lacking.append(problem)
                 languages |= dict.fromkeys(one.lacks)
@@ -351,6 +355,7 @@ def _check_form(project: Project) -> None:
 def _take_out(project: Project, paths: list[tuple[str | int, ...]]) -> None:
     doomed: list[tuple[Item, Item, str | int]] = []
     project.misshapen |= {path[:2] for path in paths}
+    project.bare = project.bare or any(len(path) == 1 for path in paths)
     for path in paths:
         above, here = project.root, project.root
         for step in path:
