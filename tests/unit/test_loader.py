@@ -285,11 +285,14 @@ def told_of(folder: Path) -> list[str]:
 def test_labels_that_what_is_extended_lacks_are_one_warning_at_the_languages(tmp_path: Path) -> None:
     base = make(tmp_path / "base", **BASE)
     top = make(tmp_path / "top", csflow=f"{TOP}languages: [de, fr]\nroles: {{csm: {{label: {{de: B}}}}}}\n")
-    both = "what this extends has 2 labels without de, fr: people read another language there; the first: "
+    both = "what this extends has 2 labels without de, fr: write them over, or name a language that it has here as well; the first: "
     assert told_of(top) == [
         f"top/csflow.yaml:4 warning: {both}{base}/flow.yaml:2:21",
         "top/csflow.yaml:5 warning: no label in fr",
     ]
+    spoken = load(make(tmp_path / "spoken", csflow=f"{TOP}languages: [de, zh]\n"), AROUND)
+    assert spoken.problems == []
+    assert next(iter(spoken.definition.flows["f"].stages["a"].label)) == "zh", "what is read instead of de"
     own = "metrics: {usage.seen: {label: {de: Da, fr: Vu}}}\n"
     flow = "flow: f\nextends: f\nstages: {a: {label: {de: D, fr: F}}}\n"
     assert told_of(make(top, csflow=f"{TOP}languages: [de, fr]\n", own=own, flow=flow)) == []

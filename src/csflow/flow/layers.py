@@ -16,7 +16,7 @@ from csflow.flow.overlay import merge, merge_flows, removals, replaced, resolve_
 from csflow.flow.reading import BOOLEAN_KEY, READERS, Item, plain, read_file
 from csflow.flow.shape import expand, keys_of
 from csflow.flow.shape import problems as shape_problems
-from csflow.flow.sites import Found
+from csflow.flow.sites import Found, listed
 from csflow.values import counted
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ class Project:
     def located(self, found: Iterable[Found]) -> list[Problem]:
         """The problems of building with their places; those that only follow from a broken form are left out.
 
-        Labels that what is extended lacks are one warning: nobody can write into those files.
+        Labels of what is extended that are in none of the project's languages are one warning: nobody can write into
+        those files.
         """
         made: list[Problem] = []
         lacking: list[Problem] = []
-        languages: dict[str, None] = {}
+        languages = listed(self.tree.get("languages"))
         for one in found:
             words = {word for quoted in re.findall(r"'([^']*)'", one.message) for word in (quoted, *quoted.split("."))}
             if one.follows and one.path[:2] in self.misshapen:
@@ -75,8 +76,7 @@ class Project:
             if self.bare and problem.file not in self.own:
                 continue
             if one.lacks and problem.file not in self.own:
-                lacking.append(problem)
-                languages |= dict.fromkeys(one.lacks)
+                lacking += [problem] if set(languages) <= set(one.lacks) else []
             else:
                 made.append(self._blaming(problem))
         return [*made, *self._unlabelled(lacking, languages)]
@@ -96,7 +96,8 @@ class Project:
             return []
         first = min(lacking)
         found = f"what this extends has {counted(len(lacking), 'label')} without {', '.join(languages)}"
-        message = f"{found}: people read another language there; the first: {first.file}:{first.line}:{first.column}"
+        where = f"the first: {first.file}:{first.line}:{first.column}"
+        message = f"{found}: write them over, or name a language that it has here as well; {where}"
         file, line, column = self.root.value["languages"].place()
         return [Problem(file, line, column, message, warning=True)]
 

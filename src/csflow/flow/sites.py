@@ -229,15 +229,17 @@ class Site:
         return self.value(path, value, kind)
 
     def labels(self, path: Path, label: Any) -> Label:
-        """A label by language; with ``languages:`` a missing one is a warning."""
+        """A label by language, the project's languages first; with ``languages:`` a missing one is a warning."""
         if label is None:
             return {}
         if not isinstance(label, dict):
             return {"": str(label)}
-        missing = tuple(language for language in self.tree.get("languages") or () if language not in label)
+        languages = listed(self.tree.get("languages"))
+        missing = tuple(language for language in languages if language not in label)
         if missing:
             self.found.append(Found(path, f"no label in {', '.join(missing)}", warning=True, lacks=missing))
-        return {str(language): str(text) for language, text in label.items()}
+        order = [*(language for language in languages if language in label), *label]
+        return {str(language): str(label[language]) for language in order}
 
 
 def expression_text(value: Any) -> str:
