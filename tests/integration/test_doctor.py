@@ -514,3 +514,15 @@ def test_every_command_it_advises_is_there() -> None:
     named = {command for line in advised for command in re.findall(r"csflow ([a-z]+)", line)}
     assert {"run", "validate"} <= named
     assert named <= set(COMMANDS)
+
+
+def test_currencies_that_contracts_have_no_rate_for_are_named(shop: Shop) -> None:
+    for key in ("C-1", "C-2", "C-3"):
+        shop.customer(key)
+    shop.run("2026-01-05")
+    assert lines(looked(shop, "2026-01-05"), "rates") == []
+    for key, currency in (("C-1", "GBP"), ("C-2", "XXQ")):
+        with shop.store.writing() as c:
+            mine = t.contract.c.customer == shop.id(key, c)
+            c.execute(update(t.contract).where(mine).values(currency=currency, value=None))
+    assert lines(looked(shop, "2026-01-05"), "rates") == [("note", "no rate of GBP, XXQ for the day of 2 contracts")]

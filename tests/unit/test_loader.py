@@ -290,9 +290,13 @@ def test_labels_that_what_is_extended_lacks_are_one_warning_at_the_languages(tmp
         f"top/csflow.yaml:4 warning: {both}{base}/flow.yaml:2:21",
         "top/csflow.yaml:5 warning: no label in fr",
     ]
+    words = "messages: {hi: {text: {en: Hello, zh: 你好}}}\n"
+    make(base, csflow=BASE["csflow"], words=words)
     spoken = load(make(tmp_path / "spoken", csflow=f"{TOP}languages: [de, zh]\n"), AROUND)
+    (base / "words.yaml").unlink()
     assert spoken.problems == []
     assert next(iter(spoken.definition.flows["f"].stages["a"].label)) == "zh", "what is read instead of de"
+    assert next(iter(spoken.definition.messages["hi"].text)) == "zh"
     own = "metrics: {usage.seen: {label: {de: Da, fr: Vu}}}\n"
     flow = "flow: f\nextends: f\nstages: {a: {label: {de: D, fr: F}}}\n"
     assert told_of(make(top, csflow=f"{TOP}languages: [de, fr]\n", own=own, flow=flow)) == []

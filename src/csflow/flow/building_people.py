@@ -165,7 +165,7 @@ def _template(site: Site, path: Path, text: Any, use: tuple[str, str | None]) ->
         return {}
     if not isinstance(text, dict):
         return {"": _pieces(site, path, text, use)}
-    return {language: _pieces(site, (*path, language), one, use) for language, one in text.items()}
+    return {language: _pieces(site, (*path, language), one, use) for language, one in site.in_order(text).items()}
 
 
 def _pieces(site: Site, path: Path, text: str, use: tuple[str, str | None]) -> tuple[Any, ...]:

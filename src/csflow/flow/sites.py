@@ -234,12 +234,15 @@ class Site:
             return {}
         if not isinstance(label, dict):
             return {"": str(label)}
-        languages = listed(self.tree.get("languages"))
-        missing = tuple(language for language in languages if language not in label)
+        missing = tuple(language for language in listed(self.tree.get("languages")) if language not in label)
         if missing:
             self.found.append(Found(path, f"no label in {', '.join(missing)}", warning=True, lacks=missing))
-        order = [*(language for language in languages if language in label), *label]
-        return {str(language): str(label[language]) for language in order}
+        return {language: str(text) for language, text in self.in_order(label).items()}
+
+    def in_order(self, label: Mapping[str, T]) -> dict[str, T]:
+        """A label, the project's languages first: the first that is there is read instead of one that is not."""
+        own = [language for language in listed(self.tree.get("languages")) if language in label]
+        return {language: label[language] for language in dict.fromkeys([*own, *label])}
 
 
 def expression_text(value: Any) -> str:

@@ -197,7 +197,7 @@ class _Doctor:
         """All that this database tells."""
         return [
             *self._demo(), *self._clock(), *self._locked(), *self._passes(), *self._failed(), *self._sources(),
-            *self._plugins(), *self._outbox(), *self._unknown(),
+            *self._plugins(), *self._outbox(), *self._unknown(), *self._unpriced(),
         ]  # fmt: skip
 
     def _demo(self) -> list[Finding]:
@@ -396,6 +396,17 @@ class _Doctor:
         what = f"known of nobody: {_some(names)}"
         advice = "csflow explain CUSTOMER says why; import what they are computed from"
         return [Finding("metrics", what, advice, wrong=False)]
+
+    def _unpriced(self) -> list[Finding]:
+        """Contracts in a currency without a rate of their day: what their customers pay is unknown."""
+        k = t.contract.c
+        lacking = select(k.currency, func.count()).where(k.amount.is_not(None), k.value.is_(None))
+        found = self.connection.execute(lacking.group_by(k.currency).order_by(k.currency)).all()
+        if not found:
+            return []
+        many = counted(sum(number for _, number in found), "contract")
+        what = f"no rate of {_some([str(currency) for currency, _ in found])} for the day of {many}"
+        return [Finding("rates", what, "csflow import rates FILE; until then their amounts are unknown", wrong=False)]
 
 
 def _some(names: Sequence[str]) -> str:
