@@ -145,6 +145,7 @@ def test_a_key_that_is_no_word_is_refused() -> None:
 def test_a_mistake_of_syntax_is_one_line_with_its_place() -> None:
     assert told("a: b: c") == ["1:5: not YAML: mapping values are not allowed here"]
     assert told("a: [1, 2")[0].startswith("1:9: not YAML:")
+    assert told("a:\n\tb: 1") == ["2:1: not YAML: a tab stands here: YAML is indented with blanks"]
 
 
 @pytest.mark.parametrize("text", ['a: "\\U00110000"', 'a: "\\UFFFFFFFF"', "!%ff a", "%"])

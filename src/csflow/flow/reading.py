@@ -329,6 +329,8 @@ def _syntax_problem(error: MarkedYAMLError, reader: _Reader) -> Problem:
     mark = error.problem_mark or error.context_mark
     what = " ".join(part for part in (error.context, error.problem) if part) or "not YAML"
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if "'\\t' that cannot start" in what:
+        what = "a tab stands here: YAML is indented with blanks"
     return Problem(reader.file, line, column, f"not YAML: {_short(what, 160)}{_other_sign(reader.lines, line)}")
 
 
