@@ -133,13 +133,16 @@ class Provider:
     ``select`` gives (customer id, value, newest day) for every customer with usage in the window, and ``empty`` is
     the value of a customer without. ``compute`` returns id → value in the metric's own unit (numbers, shares 0…1,
     words, booleans); an id that is left out is unknown. ``check`` is given the ``with:`` when a project is validated
-    and raises ValueError with what is wrong in it. ``plugin``, ``version`` and ``hook`` are filled in by csflow.
+    and raises ValueError with what is wrong in it. ``reads_calendar``: the value of ``select`` hangs on the project's
+    working time where the ``with:`` names no calendar, so all are asked again when a window has more or less of it.
+    ``plugin``, ``version`` and ``hook`` are filled in by csflow.
     """
 
     compute: Callable[[Batch], Mapping[str, Any]] | None = None
     select: Callable[[Window], Select[Any]] | None = None
     empty: float | None = None
     reads_usage: bool = False
+    reads_calendar: bool = False
     check: Callable[[Mapping[str, Any]], None] | None = None
     plugin: str = ""
     version: str = ""

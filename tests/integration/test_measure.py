@@ -123,7 +123,13 @@ def test_later_days_ask_only_those_whose_use_they_are(project):
     assert project.values("usage.twice") == {"C-1": 4, "C-2": 99, "C-3": 0}
 
 
-def test_working_time_that_a_window_lost_changes_the_share_of_whoever_did_nothing_new(project):
+@pytest.mark.parametrize("named", [True, False])
+def test_working_time_that_a_window_lost_changes_the_share_of_whoever_did_nothing_new(csflow_project, database, named):
+    files = dict(FILES)
+    if not named:
+        files["metrics.yaml"] = FILES["metrics.yaml"].replace(", calendar: office", "")
+        files["csflow.yaml"] = "csflow: 1\nname: test\ncurrency: EUR\nzone: UTC\ncalendar: office\n"
+    project = Measurer(csflow_project(files, database=database))
     project.bring("log", HEAD + "C-1,plan,2026-04-03,3600\nC-2,plan,2026-04-03,7200\n", "2026-04-03")
     project.measure("2026-04-03")  # a Friday; 5 March to 3 April are 22 days of eight hours
     assert project.values("usage.time") == {"C-1": 1 / 176, "C-2": 2 / 176, "C-3": 0}

@@ -131,7 +131,11 @@ def csflow_metrics() -> dict[str, Provider]:
     """The usage metrics that the standard pack names."""
     return {
         f"csflow/{function.__name__}": Provider(
-            select=function, empty=0.0, reads_usage=True, check=partial(_checked, settings)
+            select=function,
+            empty=0.0,
+            reads_usage=True,
+            reads_calendar="calendar" in settings,
+            check=partial(_checked, settings),
         )
         for function, settings in SETTINGS.items()
     }

@@ -314,11 +314,10 @@ def _whole(view: View, metric: Metric, provider: Provider | None, use: _Use) -> 
         return repr((sorted(view.moment.unfed), sorted(view.moment.stale.intersection(metric.reads))))
     if provider is None or provider.select is None:
         return ""
-    calendar, zone, today = (
-        view.definition.calendars.get(str(metric.options.get("calendar"))),
-        view.zone,
-        view.moment.today,
-    )
+    named, zone, today = metric.options.get("calendar"), view.zone, view.moment.today
+    calendar = view.moment.calendar if provider.reads_calendar else None
+    if named is not None:
+        calendar = view.definition.calendars.get(str(named))
     begin = latest_start(_window_of(metric), today)
     worked = calendar.between(zone.end_of(begin), zone.end_of(today)) if calendar is not None else None
     return repr((use.reported, use.features if provider.reads_usage else use.core, worked))
