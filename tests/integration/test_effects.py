@@ -241,3 +241,31 @@ def test_a_customer_whose_case_cannot_be_written_holds_up_nobody_else_and_is_nam
     monkeypatch.setattr(moving, "move", real)
     desk.advance(1)  # nobody touched it since
     assert desk.stage("rise") == ["high", "high", "high"]
+
+
+def test_each_of_two_deadlines_missed_at_once_tells_its_own_due_time(csflow_project, database):
+    flow = """
+flow: care
+opens: contract.id is known
+overdue: [{notify: csm, message: late}, {notify: csm, message: later, after: 1 day}]
+stages:
+  first: {deadline: {due: 3 days after contract.starts_on}, transitions: {second: {trigger: go}}}
+  second: {deadline: {due: 8 days after contract.starts_on}, transitions: {third: {trigger: go}}}
+  third: good
+"""
+    late = '{late: {title: "late since {case.due}", text: ""}, later: {title: "a day late since {case.due}", text: ""}}'
+    head = "csflow: 1\nname: p\ncurrency: EUR\nzone: UTC\nroles: {csm: Success manager}\npeople: {li: {roles: [csm]}}\n"
+    files = {"csflow.yaml": f"{head}messages: {late}\n", "care.yaml": flow}
+    project = csflow_project(files, database=database, today="2026-03-01")
+    project.book.customer("C-1", starts="2026-03-01")
+    project.book.write()
+    project.run()
+    assert project.csflow("customer", "set", "C-1", "--role", "csm=li", "--by", "li")[0] == 0
+    project.clock.set("2026-03-20")
+    project.run()
+    assert sorted(message.title for message in project.messages()) == [
+        "a day late since 2026-03-04 23:59",
+        "a day late since 2026-03-09 23:59",
+        "late since 2026-03-04 23:59",
+        "late since 2026-03-09 23:59",
+    ]

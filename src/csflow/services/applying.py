@@ -145,7 +145,9 @@ class Application:
             occurrence += missed
             moving.repeat(work, row, hit.row.place, zone.add(at, effect.every), occurrence + 1)
         from_seq = work.log(row, "timer", at, place=hit.row.place)
-        work.effects.append(Due(row, effect, at, from_seq, occurrence))
+        of = (hit.row.place.partition("|")[0], hit.row.run)
+        line = next((line for line in work.lines[row.id] if (line.name, line.run) == of), None)
+        work.effects.append(Due(row, effect, at, from_seq, occurrence, line))
 
     def _move(self, hit: Hit, row: CaseRow) -> None:
         work, way = self.work, hit.rule

@@ -174,7 +174,7 @@ def judge(work: Work, row: CaseRow, line: Line, reasons: list[dict[str, object]]
     work.tell("missed", row, deadline=line.name, due=work.view.zone.text(line.due), person=line.person)
     for effect in spec.deadline.overdue:
         if effect.offset is None:
-            work.effects.append(Happening(row, effect, work.view.now, seq))
+            work.effects.append(Happening(row, effect, work.view.now, seq, line=line))
         elif not effect.before:
             _timer(work, row, line, effect.place, _moved(work, line.due, spec, effect.offset, 1))
 

@@ -85,7 +85,7 @@ class _Writer:
     def __init__(self, work: Work, one: Due, asked: Mapping[str, Any]) -> None:
         self._work, self._one, self._asked = work, one, asked
         self._definition, self._flow = work.view.definition, work.flow(one.row)
-        self._line = _line_of(work, one)
+        self._line = one.line
 
     def pieces(self, template: Template) -> Pieces:
         """The template with the values of its holes."""
@@ -156,23 +156,6 @@ class _Writer:
         if language == "zh":
             return f"，应于 {text} 完成，已逾期" if over else f"，应于 {text} 完成"
         return f", overdue since {text}" if over else f", due {text}"
-
-
-def _line_of(work: Work, one: Due) -> Line | None:
-    """The deadline that an effect belongs to: of several, the one that was missed last, else the next to come."""
-    if ".overdue." not in f".{one.effect.place}":
-        return None
-    flow = work.flow(one.row)
-    names = {
-        spec.deadline.name
-        for spec in specs(flow)
-        if any(effect.place == one.effect.place for effect in spec.deadline.overdue)
-    }
-    mine = [line for line in work.lines[one.row.id] if line.name in names and _due(line) is not None]
-    missed = [line for line in mine if line.missed is not None]
-    if missed:
-        return max(missed, key=lambda line: (line.missed or 0, line.name))
-    return min(mine, key=lambda line: (_due(line) or 0, line.name), default=None)
 
 
 def _due(line: Line) -> int | None:

@@ -118,13 +118,14 @@ LINE_COLUMNS = tuple(column.name for column in t.deadline.columns)
 
 @record
 class Due:
-    """An effect that is to happen to a case now; ``seq`` is the history entry it belongs to."""
+    """An effect that is to happen to a case now; ``seq`` is the history entry it belongs to, ``line`` its deadline."""
 
     row: CaseRow
     effect: Effect
     at: Instant
     seq: int
     occurrence: int = 0
+    line: Line | None = None
 
 
 @dataclass(slots=True)
