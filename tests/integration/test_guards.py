@@ -377,8 +377,10 @@ QUIET = {
 }
 
 
-def test_conditions_hold_for_the_same_rows_in_sql_and_in_python(judge):
-    @settings(max_examples=450, **QUIET)
+def judge_conditions(judge, examples: int) -> None:
+    """Conditions drawn by chance hold for the same rows in SQL and in Python."""
+
+    @settings(max_examples=examples, **QUIET)
     @given(conditions())
     def check(drawn):
         scope, text = drawn
@@ -387,6 +389,10 @@ def test_conditions_hold_for_the_same_rows_in_sql_and_in_python(judge):
         judge.check(expression, scope, condition=True)
 
     check()
+
+
+def test_conditions_hold_for_the_same_rows_in_sql_and_in_python(judge):
+    judge_conditions(judge, 450)
     tally = judge.tally
     print(dict(tally))
     total = sum(tally.values())
@@ -547,16 +553,7 @@ def test_sums_and_defaults_may_be_as_long_as_the_language_lets_them(judge):
 
 def test_facts_beyond_those_that_are_joined_mean_the_same(judge, monkeypatch):
     monkeypatch.setattr(reading, "MOST_JOINS", 1)
-
-    @settings(max_examples=120, **QUIET)
-    @given(conditions())
-    def check(drawn):
-        scope, text = drawn
-        subject, flow, _ = SCOPES[scope]
-        expression = compile_expression(text, population.NAMES, subject=subject, flow=flow)
-        judge.check(expression, scope, condition=True)
-
-    check()
+    judge_conditions(judge, 120)
 
 
 def test_a_metric_reads_more_facts_than_sqlite_joins_tables(judge):
