@@ -226,6 +226,8 @@ def _reached(by: Expression, key: float | Length | str | None) -> n.Node:
         return n.Compare(BOOLEAN, 0, "==", by.node, n.Const(by.type, 0, key))
     if isinstance(key, int | float):
         return n.Compare(BOOLEAN, 0, ">=", by.node, n.Const(by.type, 0, float(key)))
+    if isinstance(key, Length):
+        raise ExpressionError(f"rows that begin at lengths need a by: that is since(…) or until(…), not '{by.text}'")
     raise ExpressionError("a row of bands begins at a number, a share or a length, or is a word of `by`")
 
 

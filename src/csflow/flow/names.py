@@ -106,12 +106,16 @@ class Scope:
         else:
             fact = self._own(head, rest, name) or self._metric(name) or self._subject(head, rest, name)
             fact = fact or self._other_flow(head, rest, name)
+        if fact is None and self.flow is None and head in OF_THE_CASE:
+            raise ExpressionError(f"'{name}' speaks of a case: only the rules of a flow are about one")
         if fact is None:
             raise ExpressionError(f"unknown fact '{name}'{nearest_fact(name, self.known(each))}")
         return fact
 
     def _own(self, head: str, rest: str, name: str) -> Fact | None:
         flow = self.names.flows.get(self.flow or "")
+        if self.use == "opening" and flow is not None and head in OF_THE_CASE:
+            raise ExpressionError(f"'{name}' speaks of this case: there is none yet where an opening rule is asked")
         if head == "case" and flow is not None:
             return self._of_case(flow, rest, name, "case")
         if head == "milestones" and flow is not None:
@@ -219,6 +223,7 @@ class Scope:
         return found + [f"{each}.last_{kind}" for kind in names.activities if each == "contact"]
 
 
+OF_THE_CASE = ("case", "milestones", "tasks")
 CASE_COLUMNS = {
     "id": CASE_ID,
     "number": NUMBER,
