@@ -42,7 +42,7 @@ from csflow.store.guards import Translator
 from csflow.store.insertion import listed
 from csflow.store.opening import blaming
 from csflow.store.prepared import Kept
-from csflow.store.questions import Evidence, Unindexed, holding
+from csflow.store.questions import Evidence, Unindexed, holding, key_text
 from csflow.store.reading import Reader
 from csflow.values import Length
 
@@ -469,11 +469,11 @@ class Asker:
 
     def _key(self, reader: Reader, flow: Flow, opening: Opening) -> Column:
         if flow.one_per_key is not None:
-            return func.coalesce(Translator(reader).value(flow.one_per_key.node), literal(""))
+            return key_text(reader, flow.one_per_key.node)
         if flow.one_per.startswith("case.") and flow.one_per != "case.id":
             value = opening.values.get(flow.one_per.removeprefix("case."), "")
             if isinstance(value, Expression):
-                return func.coalesce(Translator(reader).value(value.node), literal(""))
+                return key_text(reader, value.node)
             return literal(str(value))
         if opening.every is not None:  # each period's case is its own, open or not
             return AsOf(self.view.moment, ("turn_day", *self._every(opening.every)), Text())
