@@ -126,7 +126,9 @@ class _FlowBuilder:
         own = {(f"flow:{self.name}", ""), ("open", self.name)}
         read = {(fact.owner, fact.key if fact.owner == "open" else "") for fact in key.facts}
         if own & read or any(counted.thing == self.name for counted in key.aggregates):
-            self.site.wrong(path, f"one_per: hangs on the cases of '{self.name}', so each that opens would open another")
+            self.site.wrong(
+                path, f"one_per: hangs on the cases of '{self.name}', so each that opens would open another"
+            )
 
     # opening rules
 

@@ -142,8 +142,8 @@ class Scope:
             return None
         subject, fresh = found
         if subject == "book" or not self._reaches(subject):
-            place = "a report or goal" if subject == "book" else f"a rule about a {subject}"
-            raise ExpressionError(f"'{name}' belongs to a {subject}: it can only be read in {place}")
+            place = "a report or goal" if subject == "book" else f"a rule about {_a(subject)}"
+            raise ExpressionError(f"'{name}' belongs to {_a(subject)}: it can only be read in {place}")
         return Fact(name, self.names.metric_type(name), subject, "metric", name, fresh)
 
     def _reaches(self, kind: str) -> bool:
@@ -155,7 +155,9 @@ class Scope:
     def about_customer(self, name: str) -> None:
         """Refuse what hangs on one customer in a rule that has none; ExpressionError."""
         if not self._reaches("customer"):
-            place = "a book metric, but inside a count," if self.subject == "book" else f"a rule about a {self.subject}"
+            place = (
+                "a book metric, but inside a count," if self.subject == "book" else f"a rule about {_a(self.subject)}"
+            )
             raise ExpressionError(f"'{name}' belongs to a customer: {place} has none")
 
     def _subject(self, head: str, rest: str, name: str) -> Fact | None:
@@ -164,7 +166,7 @@ class Scope:
             return None
         fact = self._of_kind(head, rest, name, head)
         if fact is not None and not self._reaches(head):
-            message = f"'{name}' is not one fact here: count over {head}, or read it in a rule about a {head}"
+            message = f"'{name}' is not one fact here: count over {head}, or read it in a rule about {_a(head)}"
             raise ExpressionError(message)
         return fact
 
@@ -221,6 +223,10 @@ class Scope:
             found += [f"milestones.{m}" for m in (*flow.milestones, "all") if key == self.flow]
         found += [f"activity.last_{kind}" for kind in names.activities] + ["tasks.all", "tasks.open", "today", "now"]
         return found + [f"{each}.last_{kind}" for kind in names.activities if each == "contact"]
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == "organisation" else f"a {kind}"
 
 
 OF_THE_CASE = ("case", "milestones", "tasks")

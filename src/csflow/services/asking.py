@@ -430,7 +430,8 @@ class Asker:
         if opening.when is None and opening.every is None:
             return
         timed = opening.every is not None or flow.again is not None or (opening.when is not None and opening.when.timed)
-        timed = timed or (flow.one_per_key is not None and flow.one_per_key.timed)
+        key = flow.one_per_key or opening.values.get(flow.one_per.removeprefix("case."))
+        timed = timed or (isinstance(key, Expression) and key.timed)
         place, rule = (flow.name, opening.place), (flow, opening)
         build = partial(self._opens, flow, opening, timed=timed)
         evidence = Evidence(self.view.moment, opening.when, dated=False)
