@@ -163,6 +163,8 @@ def written(kind: str, place: str) -> dict[str, str]:
     )
     files = {"csflow.yaml": PROJECT, "fed.yaml": fed, "base.yaml": base, "house.yaml": house}
     for number, text in enumerate(re.split(r" \| |\n", CONSTRUCTS.strip())):
+        if kind != "customer" and (number + KINDS.index(kind)) % 2:
+            continue  # who is no customer takes every other one
         said = re.sub(r"\bme\b", f"c{number}", text.replace("m.K", f"m.{kind}").replace("K.", f"{kind}."))
         for part, document in enumerate(PLACES[place](f"c{number}", kind, said)):
             files[f"c{number}.{part}.yaml"] = document
@@ -231,9 +233,9 @@ def lived(project, *, full: bool) -> list[dict]:
 @pytest.mark.parametrize("place", PLACES)
 def test_a_construct_does_in_every_place_what_it_says(csflow_project, tmp_path, place: str, kind: str) -> None:
     files = accepted(tmp_path / "tried", written(kind, place))
-    assert len(files) >= 15
+    assert len(files) >= 10
     touched = lived(csflow_project(files, database=f"sqlite:///{tmp_path / 'one.db'}", today=DAYS[0]), full=False)
-    if kind in ("customer", "person") and place not in ("guards", "metrics"):
+    if kind == "customer" and place not in ("guards", "metrics"):
         other = csflow_project(files, database=f"sqlite:///{tmp_path / 'two.db'}", today=DAYS[0])
         for one, two in zip(touched, lived(other, full=True), strict=True):
             assert not state_hash.first_difference(one, two)
