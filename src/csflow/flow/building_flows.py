@@ -115,7 +115,20 @@ class _FlowBuilder:
         if text in {"", "case.id"} or (head == "case" and rest in self.hand.field_types):
             return text, None
         path = (*self.path, "one_per")
-        return text, self.site.expression(path, text, subject=self.subject, flow=self.name, use="opening")
+        made = self.site.expression(path, text, subject=self.subject, flow=self.name, use="opening")
+        self._steady(path, made)
+        return text, made
+
+    def _steady(self, path: Path, key: Any) -> None:
+        """What tells two openings apart does not hang on the cases that open: each would make room for the next."""
+        if not isinstance(key, Expression):
+            return
+        own = {(f"flow:{self.name}", ""), ("open", self.name)}
+        read = {(fact.owner, fact.key if fact.owner == "open" else "") for fact in key.facts}
+        if own & read or any(counted.thing == self.name for counted in key.aggregates):
+            self.site.wrong(
+                path, f"one_per: hangs on the cases of '{self.name}', so each that opens would open another"
+            )
 
     # opening rules
 
@@ -140,6 +153,8 @@ class _FlowBuilder:
             if self.site.chosen(at, name, self.hand.field_types, "field", on_key=True):
                 kind = self.hand.field_types[name]
                 setting = self.site.setting(at, value, kind, subject=self.subject, flow=self.name, use="opening")
+                if self.tree.get("one_per") == f"case.{name}":
+                    self._steady(at, setting)
                 yield name, setting
 
     # stages
@@ -333,7 +348,8 @@ class _FlowBuilder:
         made = self.guard(path, text)
         if made is None:
             return set()
-        if made.timed or any((fact.owner, fact.key) != ("case", "stage") for fact in made.all_facts):
+        other = any((fact.owner, fact.key) != ("case", "stage") for fact in made.all_facts)
+        if made.timed or made.aggregates or other:
             self.site.wrong(path, "a flow stops in stages: write case.stage == '…'; a deadline has its own stops_while")
             return set()
         holds = function(made.node)

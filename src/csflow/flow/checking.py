@@ -106,7 +106,8 @@ class Checker:
             return n.Read(DATE, at, self.scope.resolve("case.clock"))
         if tree.id == "period":
             raise ExpressionError("`period` stands after `in`: write `contract.ends_on in period`", at)
-        known = nearest(tree.id, ("today", "now", "clock", "true", "false"))
+        words = ("today", "now", "true", "false", *(("clock",) if self.scope.flow is not None else ()))
+        known = nearest(tree.id, words)
         return self.wrong(f"'{tree.id}' is not a fact: a name has a dot, a text stands in quotes{known}", at)
 
     def _attribute(self, tree: ast.Attribute) -> n.Node:

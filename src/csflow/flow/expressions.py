@@ -89,7 +89,8 @@ def _facts(node: n.Node, *, inside: bool) -> Iterable[Fact]:
 
 def _timed(node: n.Node) -> bool:
     if isinstance(node, n.Read | n.Recorded):
-        return node.fact.kind == "field" and node.fact.fresh is not None
+        late = node.fact.kind == "column" and node.fact.key == "overdue"  # a task is from its due time on
+        return late or (node.fact.kind == "field" and node.fact.fresh is not None)
     if isinstance(node, n.Const):
         return node.currency is not None  # the rate is the day's
     return isinstance(node, n.Elapsed | n.Clockface | n.Held | n.Ago | n.Within)
@@ -226,6 +227,8 @@ def _reached(by: Expression, key: float | Length | str | None) -> n.Node:
         return n.Compare(BOOLEAN, 0, "==", by.node, n.Const(by.type, 0, key))
     if isinstance(key, int | float):
         return n.Compare(BOOLEAN, 0, ">=", by.node, n.Const(by.type, 0, float(key)))
+    if isinstance(key, Length):
+        raise ExpressionError(f"rows that begin at lengths need a by: that is since(…) or until(…), not '{by.text}'")
     raise ExpressionError("a row of bands begins at a number, a share or a length, or is a word of `by`")
 
 

@@ -106,12 +106,16 @@ class Scope:
         else:
             fact = self._own(head, rest, name) or self._metric(name) or self._subject(head, rest, name)
             fact = fact or self._other_flow(head, rest, name)
+        if fact is None and self.flow is None and head in OF_THE_CASE:
+            raise ExpressionError(f"'{name}' speaks of a case: only the rules of a flow are about one")
         if fact is None:
             raise ExpressionError(f"unknown fact '{name}'{nearest_fact(name, self.known(each))}")
         return fact
 
     def _own(self, head: str, rest: str, name: str) -> Fact | None:
         flow = self.names.flows.get(self.flow or "")
+        if self.use == "opening" and flow is not None and head in OF_THE_CASE:
+            raise ExpressionError(f"'{name}' speaks of this case: there is none yet where an opening rule is asked")
         if head == "case" and flow is not None:
             return self._of_case(flow, rest, name, "case")
         if head == "milestones" and flow is not None:
@@ -138,8 +142,8 @@ class Scope:
             return None
         subject, fresh = found
         if subject == "book" or not self._reaches(subject):
-            place = "a report or goal" if subject == "book" else f"a rule about a {subject}"
-            raise ExpressionError(f"'{name}' belongs to a {subject}: it can only be read in {place}")
+            place = "a report or goal" if subject == "book" else f"a rule about {_a(subject)}"
+            raise ExpressionError(f"'{name}' belongs to {_a(subject)}: it can only be read in {place}")
         return Fact(name, self.names.metric_type(name), subject, "metric", name, fresh)
 
     def _reaches(self, kind: str) -> bool:
@@ -151,7 +155,9 @@ class Scope:
     def about_customer(self, name: str) -> None:
         """Refuse what hangs on one customer in a rule that has none; ExpressionError."""
         if not self._reaches("customer"):
-            place = "a book metric, but inside a count," if self.subject == "book" else f"a rule about a {self.subject}"
+            place = (
+                "a book metric, but inside a count," if self.subject == "book" else f"a rule about {_a(self.subject)}"
+            )
             raise ExpressionError(f"'{name}' belongs to a customer: {place} has none")
 
     def _subject(self, head: str, rest: str, name: str) -> Fact | None:
@@ -160,7 +166,7 @@ class Scope:
             return None
         fact = self._of_kind(head, rest, name, head)
         if fact is not None and not self._reaches(head):
-            message = f"'{name}' is not one fact here: count over {head}, or read it in a rule about a {head}"
+            message = f"'{name}' is not one fact here: count over {head}, or read it in a rule about {_a(head)}"
             raise ExpressionError(message)
         return fact
 
@@ -219,6 +225,11 @@ class Scope:
         return found + [f"{each}.last_{kind}" for kind in names.activities if each == "contact"]
 
 
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == "organisation" else f"a {kind}"
+
+
+OF_THE_CASE = ("case", "milestones", "tasks")
 CASE_COLUMNS = {
     "id": CASE_ID,
     "number": NUMBER,

@@ -42,7 +42,7 @@ from csflow.store.guards import Translator
 from csflow.store.insertion import listed
 from csflow.store.opening import blaming
 from csflow.store.prepared import Kept
-from csflow.store.questions import Evidence, Unindexed, holding
+from csflow.store.questions import Evidence, Unindexed, holding, key_text
 from csflow.store.reading import Reader
 from csflow.values import Length
 
@@ -430,7 +430,8 @@ class Asker:
         if opening.every is None and (opening.when is None or opening.trigger is not None):
             return  # a word opens it, and only where its guard holds
         timed = opening.every is not None or flow.again is not None or (opening.when is not None and opening.when.timed)
-        timed = timed or (flow.one_per_key is not None and flow.one_per_key.timed)
+        key = flow.one_per_key or opening.values.get(flow.one_per.removeprefix("case."))
+        timed = timed or (isinstance(key, Expression) and key.timed)
         place, rule = (flow.name, opening.place), (flow, opening)
         build = partial(self._opens, flow, opening, timed=timed)
         evidence = Evidence(self.view.moment, opening.when, dated=False)
@@ -469,11 +470,11 @@ class Asker:
 
     def _key(self, reader: Reader, flow: Flow, opening: Opening) -> Column:
         if flow.one_per_key is not None:
-            return func.coalesce(Translator(reader).value(flow.one_per_key.node), literal(""))
+            return key_text(reader, flow.one_per_key.node)
         if flow.one_per.startswith("case.") and flow.one_per != "case.id":
             value = opening.values.get(flow.one_per.removeprefix("case."), "")
             if isinstance(value, Expression):
-                return func.coalesce(Translator(reader).value(value.node), literal(""))
+                return key_text(reader, value.node)
             return literal(str(value))
         if opening.every is not None:  # each period's case is its own, open or not
             return AsOf(self.view.moment, ("turn_day", *self._every(opening.every)), Text())

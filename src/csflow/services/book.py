@@ -243,7 +243,8 @@ class Sums:
         self.ratio = node if isinstance(node, n.Arithmetic) and node.op == "/" else None
         self._facts: Any = None
         bare = self._settled(node, {})
-        if any(isinstance(part, n.Read | n.Recorded) for part in bare.walk()):  # of the organisation
+        asked = n.Read | n.Recorded | n.Held | n.FirstTime
+        if any(isinstance(part, asked) for part in bare.walk()):  # of the organisation
             make, all_of_it = (lambda: view.subjects("organisation")), (lambda _row: true())
             self._facts = load_facts(connection, make, all_of_it, [Expression(expression.text, bare)])
 

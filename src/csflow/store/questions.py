@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, null, select
+from sqlalchemy import ColumnElement, Row, Select, Text, null, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -16,7 +16,7 @@ from csflow.flow.expressions import Expression
 from csflow.flow.moments import Moment
 from csflow.flow.names import CASE_ID
 from csflow.flow.records import record
-from csflow.flow.types import BOOLEAN, Fact, Type
+from csflow.flow.types import BOOLEAN, WORDS, Fact, Type
 from csflow.store.guards import Translator
 from csflow.store.reading import Reader
 from csflow.values import Instant
@@ -43,6 +43,45 @@ def _as_it_is(element: Unindexed, compiler: Any, **options: Any) -> str:
 @compiles(Unindexed, "sqlite")
 def _plus(element: Unindexed, compiler: Any, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"
+
+
+class KeyText(FunctionElement[str]):
+    """A value as the text that keys of cases are kept as, '' when unknown: what Python's `str` makes of it."""
+
+    name = "key_text"
+    inherit_cache = True
+    type = Text()
+
+
+class KeyNumber(KeyText):
+    """The same of what is kept as a number: PostgreSQL writes a whole one without `.0`."""
+
+    name = "key_number"
+    inherit_cache = True
+
+
+@compiles(KeyText)
+def _spelt(element: KeyText, compiler: Any, **options: Any) -> str:
+    return f"coalesce(({compiler.process(element.clauses, **options)})::text, '')"
+
+
+@compiles(KeyNumber)
+def _spelt_whole(element: KeyNumber, compiler: Any, **options: Any) -> str:
+    whole = "pg_typeof(v) = 'double precision'::regtype AND v = trunc(v)"
+    text = f"CASE WHEN {whole} THEN v::text::numeric::text || '.0' ELSE v::text END"
+    one = f"(SELECT {compiler.process(element.clauses, **options)} AS v) AS one"
+    return f"coalesce((SELECT {text} FROM {one}), '')"  # noqa: S608  # an expression of SQLAlchemy's
+
+
+@compiles(KeyText, "sqlite")
+@compiles(KeyNumber, "sqlite")
+def _spelt_by_itself(element: KeyText, compiler: Any, **options: Any) -> str:
+    return f"coalesce({compiler.process(element.clauses, **options)}, '')"
+
+
+def key_text(reader: Reader, node: n.Node) -> KeyText:
+    """What an expression gives, as the text of a key."""
+    return (KeyText if node.type.name in WORDS else KeyNumber)(Translator(reader).value(node))
 
 
 @record
