@@ -109,8 +109,7 @@ def read_project(folder: Path, packs: Mapping[str, Path], *, limits: tuple[int, 
     if reader.fatal or not reader.layers:
         raise DefinitionError(reader.problems)
     own = frozenset(map(shown, project_files(folder)))
-    removed: dict[str, tuple[str, int, int]] = {}
-    root = _merged(reader, own, removed)
+    root, removed = _merged(reader, own)
     project = Project(root, reader.problems, reader.files, own=own, removed=removed)
     _forget_keys(project)
     _check_form(project)
@@ -286,7 +285,8 @@ class _Reader:
         self.wrong(place, f"'{name}' ({what}) is defined twice: first in {file}:{line}")
 
 
-def _merged(reader: _Reader, own: frozenset[str], removed: dict[str, tuple[str, int, int]]) -> Item:
+def _merged(reader: _Reader, own: frozenset[str]) -> tuple[Item, dict[str, tuple[str, int, int]]]:
+    """The layers over each other, and where a ``null`` took a name away; ``own``: the project's own files."""
     top: Item | None = None
     flows: dict[str, Item] = {}
     for layer in reader.layers:
@@ -304,21 +304,24 @@ def _merged(reader: _Reader, own: frozenset[str], removed: dict[str, tuple[str, 
     if ordered:
         keys["flows"] = Item(ordered, top.file, top.line, top.column, merged=True)
     spoken = [layer.top.value["languages"].value for layer in reader.layers if "languages" in layer.top.value]
-    languages = dict.fromkeys(str(item.value) for items in spoken if isinstance(items, list) for item in items)
-    made = [Item(language, top.file, top.line, top.column) for language in languages]
-    keys["spoken"] = Item(made, top.file, top.line, top.column, merged=True)
+    keys["spoken"] = _words((str(item.value) for items in spoken if isinstance(items, list) for item in items), top)
     tests = keys["tests"].value if "tests" in keys else None
-    inherited = [name for name, test in tests.items() if test.file not in own] if isinstance(tests, dict) else []
-    made = [Item(name, top.file, top.line, top.column) for name in inherited]
-    keys["inherited"] = Item(made, top.file, top.line, top.column, merged=True)
+    inherited = (name for name, test in tests.items() if test.file not in own) if isinstance(tests, dict) else ()
+    keys["inherited"] = _words(inherited, top)
     if _entries(keys.values()) > MAX_ENTRIES:
         message = f"more than {MAX_ENTRIES:,} entries once everything is merged"
         raise DefinitionError([*reader.problems, Problem(top.file, top.line, top.column, message)])
     whole = Item(keys, top.file, top.line, top.column, merged=True)
-    removed.update(removals(whole))
+    removed = removals(whole)
     root = without_nulls(whole, reader.problems.append)
     settle(root, reader.problems.append)
-    return expand(root, MergedForm, lists=True)
+    return expand(root, MergedForm, lists=True), removed
+
+
+def _words(words: Iterable[str], near: Item) -> Item:
+    """A list of words, each once, as if it stood where ``near`` does."""
+    made = [Item(word, near.file, near.line, near.column) for word in dict.fromkeys(words)]
+    return Item(made, near.file, near.line, near.column, merged=True)
 
 
 def _entries(items: Iterable[Item]) -> int:
